@@ -1,0 +1,276 @@
+"""Builds the argv of every ffmpeg run. Pure; the only module that uses the graph builder.
+
+Times are exact until they are printed here, in microseconds, the unit in which ffmpeg reads them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import ffmpeg  # pyright: ignore[reportMissingTypeStubs]
+
+from reelmill.formats import FORMATS
+from reelmill.media.containers import demuxer_whitelist
+from reelmill.media.source import Source
+from reelmill.planning.plan import OutputPlan, Segment, TrackRendition, VideoRendition
+from reelmill.profiles.encoders import AUDIO_ENCODERS, VIDEO_ENCODERS
+
+Argv = list[str]
+
+_QUIET = ("-y", "-nostdin", "-hide_banner", "-loglevel", "level+warning", "-nostats", "-progress", "pipe:1")
+_NOTHING_ELSE: dict[str, Any] = {"an": None, "sn": None, "dn": None, "map_metadata": -1, "map_chapters": -1}
+_SUBTITLE_ENCODERS = {"mov_text": "mov_text", "subrip": "subrip", "ass": "ass", "webvtt": "webvtt"}
+
+
+def encode_argv(
+    tool: str, source: Source, rendition: VideoRendition, segment: Segment, *, threads: int, max_pixels: int, out: Path
+) -> Argv:
+    """Encode one segment of one rendition into an mp4 piece whose first frame has time 0.
+
+    Decoding starts at the segment's entry, early enough, and `trim` keeps exactly the frames of its range; filters that
+    look at several frames come before it, so that a piece is what one run over the whole source would have made there.
+    """
+    options = {"copyts": None, "noaccurate_seek": None, "threads": 1 if threads == 1 else 0, "max_pixels": max_pixels}
+    # A picture that changes its size midway is scaled; building the filters anew would lose the frames inside them.
+    options["reinit_filter"] = 0
+    if segment.entry_s is not None:
+        options |= {"ss": seconds(segment.entry_s - source.start_s)}
+    stream: Any = _source_input(source, **options)[str(rendition.stream_index)]
+    for name, arguments in _filters(rendition, segment):
+        stream = stream.filter(name, **arguments)
+    output = ffmpeg.output(
+        stream, f"file:{out}", format="mp4", fps_mode="passthrough", enc_time_base=str(rendition.time_base),
+        video_track_timescale=rendition.time_base.denominator, **_NOTHING_ELSE,
+        **_encoder_options(rendition, threads),
+    )  # fmt: skip
+    return _argv(tool, output)
+
+
+def _filters(rendition: VideoRendition, segment: Segment) -> Iterable[tuple[str, dict[str, Any]]]:
+    if rendition.deinterlace:
+        yield "bwdif", {"mode": "send_frame"}
+    if rendition.frame_rate:
+        yield "setpts", {"expr": _less(rendition.first_pts)}
+        yield "fps", {"fps": str(rendition.frame_rate)}
+    if not segment.is_whole:
+        yield "trim", {"start_pts": segment.start} | ({} if segment.end is None else {"end_pts": segment.end})
+    size: dict[str, Any] = {"w": rendition.width, "h": rendition.height}
+    yield "scale", size | ({"interl": -1} if rendition.interlaced else {})
+    yield "format", {"pix_fmts": rendition.pixel_format}
+    right, bottom = rendition.pad
+    if right or bottom:
+        yield "pad", {"w": rendition.width + right, "h": rendition.height + bottom}
+        yield "fillborders", {"right": right, "bottom": bottom, "mode": "smear"}
+    yield "setsar", {"sar": str(rendition.sample_aspect_ratio)}
+    yield "setpts", {"expr": _less(segment.start)}
+
+
+def _less(pts: int) -> str:
+    return f"PTS-{pts}" if pts >= 0 else f"PTS+{-pts}"
+
+
+def _encoder_options(rendition: VideoRendition, threads: int) -> dict[str, Any]:
+    encoder = VIDEO_ENCODERS[rendition.codec]
+    options: dict[str, Any] = {"c:v": encoder.encoder}
+    if rendition.crf is not None:
+        options["crf"] = f"{rendition.crf:g}"
+    if rendition.bitrate_bps is not None:
+        options["b:v"] = rendition.bitrate_bps
+    if rendition.max_bitrate_bps is not None:
+        options |= {"maxrate": rendition.max_bitrate_bps, "bufsize": rendition.vbv_buffer_bits}
+    if rendition.keyframe_interval_frames is not None:
+        options["g"] = rendition.keyframe_interval_frames
+    if not rendition.b_frames:
+        options["bf"] = 0
+    if rendition.interlaced:
+        options["flags"] = "+ildct+ilme"
+    return options | _codec_options(rendition, threads)
+
+
+def _codec_options(rendition: VideoRendition, threads: int) -> dict[str, Any]:
+    """Options that only one encoder has: its preset, its threads, and what makes it behave like the others."""
+    preset = {} if rendition.preset is None else {"preset": rendition.preset}
+    match rendition.codec:
+        case "h264":
+            return {**preset, "threads": threads}
+        case "hevc":
+            pools = f"pools={'none' if threads == 1 else threads}:frame-threads={min(threads, 3)}"
+            return {**preset, "x265-params": f"log-level=error:{pools}", "tag:v": "hvc1"}
+        case "vp9":
+            speed = {} if rendition.preset is None else {"cpu-used": rendition.preset}
+            rate = {} if rendition.bitrate_bps is not None else {"b:v": 0}
+            return {**speed, **rate, "row-mt": 1, "threads": threads}
+        case _:
+            return {**preset, "svtav1-params": f"lp={threads}"}
+
+
+def track_argv(tool: str, source: Source, track: TrackRendition, out: Path) -> Argv:
+    """Make one audio or subtitle track whole, with times that count from the start of the source's container."""
+    options: dict[str, Any] = {"copyts": None}
+    if source.start_s:
+        options["itsoffset"] = seconds(-source.start_s)
+    stream: Any = _source_input(source, **options)[str(track.stream_index)]
+    if track.layouts:
+        stream = stream.filter("aformat", channel_layouts=track.layouts)
+    if track.fills_gaps:
+        stream = stream.filter("aresample", **{"async": 1, "first_pts": 0})
+    kept: dict[str, Any] = {"map_metadata": -1, "map_chapters": -1, "vn": None, "dn": None, "format": track.container}
+    if track.container == "mp4":
+        kept["strict"] = "unofficial"  # MP3 at 8 kHz: only a working file
+    output = ffmpeg.output(stream, f"file:{out}", **kept, **_track_codec(track))
+    return _argv(tool, output)
+
+
+def _track_codec(track: TrackRendition) -> dict[str, Any]:
+    if track.kind == "subtitle":
+        return {"c:s": "copy" if track.copies else _SUBTITLE_ENCODERS[track.codec]}
+    if track.copies:
+        return {"c:a": "copy"}
+    options: dict[str, Any] = {"c:a": AUDIO_ENCODERS[track.codec].encoder, "b:a": track.bitrate_bps}
+    if track.channels is not None:
+        options["ac"] = track.channels
+    if track.sample_rate_hz is not None:
+        options["ar"] = track.sample_rate_hz
+    return options
+
+
+def mux_argv(
+    tool: str,
+    source: Source,
+    output: OutputPlan,
+    *,
+    video: VideoRendition | None,
+    join_list: Path | None,
+    tracks: Sequence[tuple[TrackRendition, Path]],
+    metadata: Path,
+    out: Path,
+) -> Argv:
+    """Join the pieces and the tracks into one output, packets untouched.
+
+    `join_list` is the list of `join_list_text`; without it the video is copied from the source. All times count from
+    the start of the source's container, so that what started late in the source starts late in the output.
+    """
+    container = FORMATS[output.format]
+    inputs: list[str] = []
+    if video is not None and join_list is not None:
+        inputs += ["-itsoffset", seconds(first_frame_s(source, video)), "-f", "concat", "-safe", "0", "-protocol_whitelist", "file"]
+        inputs += ["-i", f"file:{join_list}"]
+    elif video is not None:
+        inputs += ["-itsoffset", seconds(-source.start_s), *_source_options(source), "-i", f"file:{source.path}"]
+    for track, path in tracks:
+        demuxer = "mov" if track.container == "mp4" else "matroska"
+        inputs += ["-f", demuxer, "-protocol_whitelist", "file", "-i", f"file:{path}"]
+    first_track = 0 if video is None else 1
+    last = first_track + len(tracks)
+    inputs += ["-f", "ffmetadata", "-i", f"file:{metadata}"]
+    maps: list[str] = []
+    if video is not None:
+        maps += ["-map", "0:v:0" if join_list is not None else f"0:{video.stream_index}"]
+    for number in range(first_track, last):
+        maps += ["-map", f"{number}:0"]
+    options = ["-map_metadata", str(last), "-map_chapters", str(last), "-c", "copy"]
+    if video is not None:
+        options += ["-video_track_timescale", str(video.time_base.denominator)]
+        options += ["-tag:v", "hvc1"] if video.codec == "hevc" and container.name in ("mp4", "mov") else []
+    if output.avi_frame_rate is not None:
+        options += ["-r", str(output.avi_frame_rate)]
+    options += _labels(source, [track for track, _ in tracks], has_video=video is not None)
+    options += [word for name, value in container.muxer_options.items() for word in (f"-{name}", value)]
+    copy_times = [] if container.is_audio_only else ["-copyts"]
+    return [tool, *_QUIET, *copy_times, *inputs, *maps, *options, "-f", container.muxer, f"file:{out}"]
+
+
+def _labels(source: Source, tracks: Sequence[TrackRendition], *, has_video: bool) -> Iterable[str]:
+    """Yield language, title and dispositions of each stream."""
+    labelled: list[tuple[str, str | None, str | None, tuple[str, ...]]] = []
+    if has_video and source.video is not None:
+        labelled.append(("v:0", source.video.language, source.video.title, source.video.dispositions))
+    for kind in ("audio", "subtitle"):
+        mine = [track for track in tracks if track.kind == kind]
+        for number, track in enumerate(mine):
+            labelled.append((f"{kind[0]}:{number}", track.language, track.title, track.dispositions))
+    for where, language, title, dispositions in labelled:
+        if language:
+            yield from (f"-metadata:s:{where}", f"language={language}")
+        if title:
+            yield from (f"-metadata:s:{where}", f"title={title}")
+        yield from (f"-disposition:{where}", "+".join(dispositions) or "0")
+
+
+def first_frame_s(source: Source, video: VideoRendition) -> Fraction:
+    """Return the time of the first frame, counted from the start of the source's container."""
+    assert source.video is not None
+    return video.first_pts * source.video.time_base - source.start_s
+
+
+def join_list_text(rendition: VideoRendition, pieces: Sequence[Path]) -> str:
+    """Return the ffconcat list of the pieces, in the plan's order.
+
+    Each duration is the exact length of its range, rounded so that the running total is never off by more than half a
+    microsecond. Piece names are ours: generated, with nothing that needs quoting.
+    """
+    lines = ["ffconcat version 1.0"]
+    first, total_us = rendition.segments[0].start, 0
+    for segment, piece in zip(rendition.segments, pieces, strict=True):
+        lines += [f"file '{piece.name}'", "inpoint 0"]
+        if segment.end is not None:
+            reached_us = round((segment.end - first) * rendition.time_base * 1_000_000)
+            lines.append(f"duration {seconds(Fraction(reached_us - total_us, 1_000_000))}")
+            total_us = reached_us
+    return "\n".join(lines) + "\n"
+
+
+def metadata_text(source: Source) -> str:
+    """Return the source's tags and chapters in ffmpeg's ffmetadata format (`ffmpeg -f ffmetadata`)."""
+    lines = [";FFMETADATA1", *(f"{_escaped(key)}={_escaped(value)}" for key, value in source.tags.items())]
+    for chapter in source.chapters:
+        start_us, end_us = (round((each - source.start_s) * 1_000_000) for each in (chapter.start_s, chapter.end_s))
+        lines += ["[CHAPTER]", "TIMEBASE=1/1000000", f"START={max(start_us, 0)}", f"END={max(end_us, 0)}"]
+        lines += [f"title={_escaped(chapter.title)}"] if chapter.title else []
+    return "\n".join(lines) + "\n"
+
+
+def scan_argv(tool: str, source: Source, *, max_pixels: int) -> Argv:
+    """Decode the video once, from its start, and print the time of every frame; nothing is encoded."""
+    assert source.video is not None
+    stream = _source_input(source, copyts=None, max_pixels=max_pixels)[str(source.video.index)]
+    output = ffmpeg.output(
+        stream, "pipe:1", format="framecrc", fps_mode="passthrough", enc_time_base=str(source.video.time_base),
+        **{"c:v": "wrapped_avframe"},
+    )  # fmt: skip
+    return [tool, *_QUIET[:6], *ffmpeg.get_args(output)]
+
+
+def seconds(value: Fraction) -> str:
+    """Print a time for ffmpeg: decimal seconds, to the microsecond."""
+    micros = round(value * 1_000_000)
+    whole, rest = divmod(abs(micros), 1_000_000)
+    return f"{'-' if micros < 0 else ''}{whole}.{rest:06d}"
+
+
+def _escaped(text: str) -> str:
+    return "".join(f"\\{each}" if each in "=;#\\\n" else each for each in text)
+
+
+def _source_input(source: Source, **options: Any) -> Any:
+    return ffmpeg.input(
+        f"file:{source.path}", format=source.demuxer, protocol_whitelist="file",
+        format_whitelist=demuxer_whitelist(source.demuxer), **options,
+    )  # fmt: skip
+
+
+def _source_options(source: Source) -> Argv:
+    whitelist = demuxer_whitelist(source.demuxer)
+    return ["-f", source.demuxer, "-protocol_whitelist", "file", "-format_whitelist", whitelist]
+
+
+def _argv(tool: str, output: Any) -> Argv:
+    return [tool, *_QUIET, *ffmpeg.get_args(output)]
+
+
+__all__ = [
+    "encode_argv", "join_list_text", "metadata_text", "mux_argv", "scan_argv", "seconds", "track_argv",
+]  # fmt: skip

@@ -1,0 +1,84 @@
+"""Decodes an output around every join: what stream copy put together must decode without a complaint."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import av
+from av.packet import Packet
+from av.video.stream import VideoStream
+
+_PACKETS_AFTER = 4
+
+
+class JoinDecoder:
+    """Watches the video packets of a file go by and decodes those around the joins.
+
+    A join is known by the number of the packet it begins with: pieces follow one another whole, also in the order of
+    decoding. The packets since the last keyframe are kept, so that nothing is read or sought twice.
+    """
+
+    def __init__(self, stream: VideoStream, first_packets: Iterable[int]):
+        self._stream = stream
+        self._joins = set(first_packets)
+        self._since_keyframe: list[Packet] = []
+        self._at_join: list[Packet] = []
+        self._after = 0
+        self._number = 0
+        self.checked = 0
+        self.wrong: list[str] = []
+
+    def take(self, packet: Packet) -> None:
+        """Take the next video packet of the file."""
+        if self._number in self._joins:
+            self._at_join = [*self._since_keyframe, packet]
+            self._after = 1
+            if not packet.is_keyframe:
+                self._report(packet, "it does not begin with a keyframe")
+        elif self._after:
+            self._at_join.append(packet)
+            self._after += 1
+        if self._after == _PACKETS_AFTER:
+            self._decode()
+        if packet.is_keyframe:
+            self._since_keyframe.clear()
+        self._since_keyframe.append(packet)
+        self._number += 1
+
+    def finish(self) -> None:
+        """Decode the last join when the file ended close behind it, and report joins that never came."""
+        if self._after:
+            self._decode()
+        missing = sum(join >= self._number for join in self._joins)
+        if missing:
+            self.wrong.append(f"{missing} joins are missing: the file ends before them")
+
+    def _decode(self) -> None:
+        """Decode the packets kept for one join: every frame from the join on must come out whole."""
+        packets, after = self._at_join, self._after
+        self._at_join, self._after = [], 0
+        self.checked += 1
+        join = packets[-after]
+        template = self._stream.codec_context
+        decoder = av.VideoCodecContext.create(template.codec.name, "r")
+        decoder.extradata = template.extradata
+        decoder.options = {"err_detect": "explode"}
+        before, behind = 0, 0
+        try:
+            for packet in (*packets, None):
+                for frame in decoder.decode(packet):
+                    if frame.is_corrupt:
+                        self._report(join, "a frame beside it is corrupt")
+                    late = frame.dts is not None and join.dts is not None and frame.dts >= join.dts
+                    before, behind = before + (not late), behind + late
+        except av.error.FFmpegError as error:
+            self._report(join, f"decoding failed: {error}")
+            return
+        if before + behind < after + 1:
+            self._report(join, f"{before + behind} frames came out of {len(packets)} packets")
+
+    def _report(self, join: Packet, what: str) -> None:
+        time = join.pts if join.pts is not None else join.dts
+        base = self._stream.time_base
+        at = f"{float(time * base):.3f} s" if time is not None and base is not None else f"packet {self._number}"
+        self.wrong.append(f"join at {at}: {what}")

@@ -1,0 +1,134 @@
+"""Encodes one segment, opens what was written, and believes only what it finds there."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+from array import array
+from collections.abc import Callable
+from contextlib import suppress
+from fractions import Fraction
+from pathlib import Path
+
+import av
+
+from reelmill.encoding.commands import encode_argv
+from reelmill.encoding.records import PieceRecord
+from reelmill.errors import MediaDamaged, SegmentInexact, SourceChanged
+from reelmill.media.containers import open_container
+from reelmill.media.frame_index import times_digest
+from reelmill.media.identity import file_digest
+from reelmill.media.source import Source
+from reelmill.media.tool import Progress, ToolRun, ffmpeg_path, ffmpeg_version, run_tool
+from reelmill.planning.plan import Segment, VideoRendition, content_key
+from reelmill.settings import settings
+
+_FRAMES_OFF_AT_END = 1
+"""Frames by which a resampled last segment may differ: how long the source's last frame lasts is its decoder's guess."""
+_NOISE_OF_ENTERING = re.compile(
+    r"mmco: unref short failure|co located POCs unavailable|reference picture missing during reorder"
+    r"|Missing reference picture|number of reference frames .* exceeds max|illegal short term buffer state"
+    r"|Could not find ref with POC|first_mb_in_slice"
+)
+"""What a decoder says of the frames before a segment when it enters a stream at an open keyframe. They are not kept."""
+
+
+def piece_key(source: Source, rendition: VideoRendition, segment: Segment) -> str:
+    """Name a piece by what is in it: content, range, recipe, and the ffmpeg that makes it."""
+    wanted = segment.model_dump_json(exclude={"number"})
+    return content_key("piece", source.identity, rendition.recipe, wanted, ffmpeg_version())
+
+
+def encode_segment(
+    source: Source,
+    rendition: VideoRendition,
+    segment: Segment,
+    *,
+    folder: Path,
+    threads: int,
+    strict: bool,
+    attempt: str,
+    on_progress: Callable[[Progress], None] | None = None,
+) -> PieceRecord:
+    """Encode the segment into `folder` and return its record.
+
+    The file appears under its name only after it was opened and found to hold exactly the frames of its range. Raises
+    SegmentInexact when it does not, MediaDamaged when `strict` and the decoder complained, ToolFailed, SourceChanged.
+    """
+    refuse_changed(source)
+    key = piece_key(source, rendition, segment)
+    final = folder / f"{key}.mp4"
+    partial = folder / f"{key}.{os.getpid()}-{attempt[:8]}.part"
+    argv = encode_argv(
+        ffmpeg_path(), source, rendition, segment, threads=threads, max_pixels=settings().max_pixels, out=partial
+    )
+    try:
+        run = run_tool(
+            argv, job_key=attempt, stall_timeout_s=settings().stall_timeout_s, niceness=settings().niceness,
+            on_progress=on_progress,
+        )  # fmt: skip
+        refuse_changed(source)
+        messages = _complaints(run, segment)
+        if messages and strict:
+            raise MediaDamaged(f"{source.path.name}: {_damage(run, messages)}")
+        times, extradata = _read_piece(partial, rendition.time_base)
+        _refuse_inexact(rendition, segment, times)
+        if messages and not segment.is_whole:
+            raise SegmentInexact(f"{rendition.id} {segment.number:05d}: {_damage(run, messages)}")
+        record = PieceRecord(
+            key=key, file_name=final.name, size_bytes=partial.stat().st_size, sha256=file_digest(partial),
+            cpu_s=run.cpu_s, wall_s=run.wall_s, messages=messages, rendition=rendition.id, segment=segment.number,
+            frames=len(times), last_pts=times[-1], parameter_sets=hashlib.sha256(extradata).hexdigest()[:16],
+        )  # fmt: skip
+        partial.replace(final)
+        return record
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def refuse_changed(source: Source) -> None:
+    """Raise SourceChanged when the file is no longer the one that was probed."""
+    with suppress(OSError):
+        stat = source.path.stat()
+        if (stat.st_size, stat.st_mtime_ns) == (source.size_bytes, source.modified_ns):
+            return
+    raise SourceChanged(f"{source.path.name} was changed or removed while the job ran")
+
+
+def _complaints(run: ToolRun, segment: Segment) -> tuple[str, ...]:
+    """Return the decoder's complaints about frames that are kept.
+
+    Also before a clean keyframe there may be noise: in MPEG-TS a seek lands somewhere before it.
+    """
+    if segment.entry_s is None:
+        return run.messages
+    return tuple(message for message in run.messages if not _NOISE_OF_ENTERING.search(message))
+
+
+def _damage(run: ToolRun, messages: tuple[str, ...]) -> str:
+    return f"the decoder reported {max(run.message_count, len(messages))} errors, first: {messages[0]}"
+
+
+def _read_piece(path: Path, time_base: Fraction) -> tuple[array[int], bytes]:
+    """Return the presentation times of a piece, ascending, in `time_base`, and its extradata."""
+    try:
+        with open_container(path, "mov") as container:
+            stream = container.streams.video[0]
+            times = sorted(packet.pts for packet in container.demux(stream) if packet.size and packet.pts is not None)
+            ticks = (stream.time_base or Fraction(1)) / time_base
+            exact = [pts * ticks.numerator // ticks.denominator for pts in times]
+            return array("q", exact), bytes(stream.codec_context.extradata or b"")
+    except (av.error.FFmpegError, IndexError) as error:
+        raise SegmentInexact(f"a piece that ffmpeg reported as written can't be opened: {error}") from error
+
+
+def _refuse_inexact(rendition: VideoRendition, segment: Segment, times: array[int]) -> None:
+    where = f"{rendition.id} {segment.number:05d}"
+    off = abs(len(times) - segment.frames)
+    if not len(times) or off > (_FRAMES_OFF_AT_END if segment.times_digest is None else 0):
+        raise SegmentInexact(f"{where}: {len(times)} frames where the plan has {segment.frames}")
+    if len(set(times)) != len(times):
+        raise SegmentInexact(f"{where}: two frames have one time")
+    if segment.times_digest is not None and times_digest(times, 0) != segment.times_digest:
+        raise SegmentInexact(f"{where}: its {len(times)} frames are not at the times of the plan")

@@ -1,0 +1,55 @@
+"""Records: what a finished, checked piece of work is, small enough to be a task's result."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from reelmill.errors import SegmentInexact
+from reelmill.media.identity import file_digest
+from reelmill.media.source import Frozen
+
+
+class FileRecord(Frozen):
+    """A finished working file: its name in the job's folder, and the digest it had when it was checked."""
+
+    key: str
+    file_name: str
+    size_bytes: int
+    sha256: str
+    cpu_s: float
+    wall_s: float
+    messages: tuple[str, ...] = ()
+
+    def is_intact(self, folder: Path) -> bool:
+        """Whether the file is still there, byte for byte."""
+        path = folder / self.file_name
+        return path.is_file() and path.stat().st_size == self.size_bytes and file_digest(path) == self.sha256
+
+
+class PieceRecord(FileRecord):
+    """One encoded segment. Times are in the rendition's time base, counted from the start of the segment."""
+
+    rendition: str
+    segment: int
+    frames: int
+    last_pts: int
+    parameter_sets: str
+    """Digest of the codec's extradata: pieces of one rendition can be joined only when it is the same."""
+
+
+class TrackRecord(FileRecord):
+    """One audio or subtitle track, made whole. Times in seconds from the start of the source's container."""
+
+    track: str
+    start_s: float
+    end_s: float
+    priming_s: float
+    """Length of what the encoder put before the start: marked as such in some containers, plain packets in others."""
+    warnings: tuple[str, ...] = ()
+
+
+def refuse_foreign_parameters(records: list[PieceRecord]) -> None:
+    """Raise SegmentInexact when the pieces of a rendition would need different decoders' settings to be joined."""
+    found = {record.parameter_sets for record in records}
+    if len(found) > 1:
+        raise SegmentInexact(f"{records[0].rendition}: its pieces have {len(found)} different parameter sets")

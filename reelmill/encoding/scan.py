@@ -1,0 +1,51 @@
+"""Learns the times of a source's frames by decoding it once: the judge where packets and decoder disagree."""
+
+from __future__ import annotations
+
+from array import array
+from fractions import Fraction
+
+from reelmill.encoding.commands import scan_argv
+from reelmill.errors import MediaUnreadable
+from reelmill.media.frame_index import FrameIndex, index_fault
+from reelmill.media.source import Source
+from reelmill.media.tool import ffmpeg_path, run_tool
+from reelmill.settings import settings
+
+
+def scan_frames(source: Source, index: FrameIndex, *, attempt: str) -> tuple[FrameIndex, tuple[str, ...]]:
+    """Return an index of the frames that one plain decoder run yields, and what the decoder complained of.
+
+    Keyframes are those of `index`. Frames that come out with times that do not ascend leave a fault in the index.
+    """
+    argv = scan_argv(ffmpeg_path(), source, max_pixels=settings().max_pixels)
+    run = run_tool(
+        argv, job_key=attempt, stall_timeout_s=settings().stall_timeout_s, niceness=settings().niceness,
+        capture_stdout=True,
+    )  # fmt: skip
+    rows = [line.split(b",") for line in run.stdout.splitlines() if line and not line.startswith(b"#")]
+    if not rows:
+        raise MediaUnreadable(f"{source.path.name}: no frame of its video can be decoded")
+    times = array("q", (int(row[2]) for row in rows))
+    ascending = all(earlier < later for earlier, later in zip(times, times[1:], strict=False))
+    fault = index_fault(times) or (None if ascending else "its frames are not in the order of their times")
+    found = FrameIndex(
+        time_base=index.time_base, times=times if ascending else array("q", sorted(times)), entries=index.entries,
+        last_duration=max(int(rows[-1][3]), 1), origin="decode", fault=fault,
+    )  # fmt: skip
+    return found, run.messages
+
+
+def save_index(index: FrameIndex) -> bytes:
+    """Return the times of the index as bytes, for a working file."""
+    head = f"{index.time_base} {index.last_duration}\n".encode()
+    return head + index.times.tobytes()
+
+
+def load_times(raw: bytes) -> tuple[Fraction, int, array[int]]:
+    """Return time base, duration of the last frame and the times from what `save_index` returned."""
+    head, _, body = raw.partition(b"\n")
+    time_base, last = head.decode().split()
+    times = array("q")
+    times.frombytes(body)
+    return Fraction(time_base), int(last), times

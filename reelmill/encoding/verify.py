@@ -1,0 +1,247 @@
+"""Opens a finished output and compares it with the plan: frames, times, duration, streams, offsets, joins, colour."""
+
+from __future__ import annotations
+
+from array import array
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from fractions import Fraction
+from itertools import accumulate
+from pathlib import Path
+
+import av
+
+from reelmill.encoding.commands import first_frame_s
+from reelmill.encoding.joins import JoinDecoder
+from reelmill.encoding.records import TrackRecord
+from reelmill.errors import VerifyFailed
+from reelmill.formats import FORMATS
+from reelmill.manifest import Check, OutputReport, OutputStream
+from reelmill.media.containers import open_container
+from reelmill.media.demuxers import demuxer_of
+from reelmill.media.identity import file_digest
+from reelmill.media.packets import is_hidden
+from reelmill.media.source import VideoStream
+from reelmill.media.streams import describe_streams, first_frame
+from reelmill.planning.plan import OutputPlan, Plan, TrackRendition, VideoRendition
+
+_TRACK_START_SLACK_S = 0.03
+"""MP3's encoder delay, which no container takes off, and rounding to milliseconds."""
+_TRACK_END_SLACK_S = 0.1
+_MICROSECOND = Fraction(1, 1_000_000)
+
+
+@dataclass
+class Found:
+    """What one pass over an output found: packet times by stream, in seconds, and the joins."""
+
+    kinds: list[str] = field(default_factory=list[str])
+    codecs: list[str] = field(default_factory=list[str])
+    languages: list[str | None] = field(default_factory=list[str | None])
+    spans: dict[int, tuple[Fraction, Fraction]] = field(default_factory=dict[int, tuple[Fraction, Fraction]])
+    video_times: array[int] = field(default_factory=lambda: array("q"))
+    video_base: Fraction = Fraction(1)
+    joins: JoinDecoder | None = None
+    video: VideoStream | None = None
+
+
+def verify_output(
+    plan: Plan, output: OutputPlan, path: Path, *, expected: array[int] | None, tracks: Mapping[str, TrackRecord]
+) -> OutputReport:
+    """Return the report of the output at `path`; VerifyFailed, with every check that did not hold, when one does not.
+
+    `expected` has the times that its frames must have, in the time base of its rendition, counted from any origin;
+    None when it has no video.
+    """
+    video = plan.rendition(output.video) if output.video else None
+    joins = list(accumulate(segment.frames for segment in video.segments[:-1])) if video else []
+    found = _read(path, joins, in_order=not FORMATS[output.format].reorders_frames)
+    renditions: list[VideoRendition | TrackRendition] = [video] if video else []
+    renditions += [plan.track(each) for each in output.tracks]
+    checks = [_check_streams(found, plan, renditions)]
+    if checks[0].passed and video is not None and expected is not None:
+        checks += _check_video(found, plan, video, expected)
+    if checks[0].passed:
+        checks += _check_tracks(found, plan, output, tracks, has_video=video is not None)
+    failed = [f"{check.name}: {check.found}" for check in checks if not check.passed]
+    if failed:
+        raise VerifyFailed(f"{output.file_name} is not what was planned: " + "; ".join(failed))
+    return _report(path, plan, output, found, renditions, checks)
+
+
+def _read(path: Path, joins: Sequence[int], *, in_order: bool) -> Found:
+    """Read every packet once. With `in_order` frames are stored as they are shown, and the reader's guess is not asked."""
+    found = Found()
+    demuxer = demuxer_of(path)
+    with open_container(path, demuxer) as container:
+        for stream in container.streams:
+            found.kinds.append(stream.type)
+            found.codecs.append(stream.codec_context.codec.canonical_name if stream.codec_context else "none")
+            found.languages.append({key.lower(): value for key, value in stream.metadata.items()}.get("language"))
+        video = next(iter(container.streams.video), None)
+        if video is not None:
+            found.video_base = video.time_base or Fraction(1)
+            found.joins = JoinDecoder(video, joins)
+        spans: dict[int, tuple[int, int]] = {}
+        for packet in container.demux():
+            time = packet.dts if in_order or packet.pts is None else packet.pts
+            if not packet.size or packet.is_discard or time is None:
+                continue
+            end = time + (packet.duration or 0)
+            low, high = spans.get(packet.stream_index, (time, end))
+            spans[packet.stream_index] = (min(low, time), max(high, end))
+            if video is None or packet.stream_index != video.index or found.joins is None:
+                continue
+            found.joins.take(packet)
+            if found.codecs[video.index] in ("vp8", "vp9") and is_hidden(found.codecs[video.index], bytes(packet)):
+                continue
+            found.video_times.append(time)
+        if in_order and len(found.video_times) > 1:
+            # The reader gives the first frame time 0, whatever empty places the container has before it.
+            found.video_times[0] = found.video_times[1] - 1
+        for index, (low, high) in spans.items():
+            base = container.streams[index].time_base or Fraction(1)
+            found.spans[index] = (low * base, high * base)
+        if found.joins is not None:
+            found.joins.finish()
+            described = describe_streams(container, {}, first_frame(path, demuxer))["video"]
+            found.video = VideoStream.model_validate(described)
+    return found
+
+
+def _check_streams(found: Found, plan: Plan, renditions: Sequence[VideoRendition | TrackRendition]) -> Check:
+    wanted = [
+        (each.kind, each.codec) if isinstance(each, TrackRendition) else ("video", _codec(plan, each))
+        for each in renditions
+    ]
+    present = list(zip(found.kinds, found.codecs, strict=True))
+    # Muxers of MP4 add a text track for chapters.
+    extra = [each for each in present[len(wanted) :] if each[0] != "data"]
+    same = present[: len(wanted)] == wanted and not extra
+    empty = [number for number in range(len(wanted)) if number not in found.spans]
+    names = ", ".join(f"{kind} {codec}" for kind, codec in present)
+    if empty:
+        return Check(name="streams", passed=False, found=f"stream {empty[0]} has no packets")
+    return Check(name="streams", passed=same, found=f"{names}; planned {', '.join(' '.join(each) for each in wanted)}")
+
+
+def _codec(plan: Plan, video: VideoRendition) -> str:
+    assert plan.source.video is not None
+    return plan.source.video.codec if video.codec == "copy" else video.codec
+
+
+def _check_video(
+    found: Found, plan: Plan, video: VideoRendition, expected: array[int]
+) -> list[Check]:
+    checks = [
+        Check(
+            name="frames", passed=len(found.video_times) == len(expected),
+            found=f"{len(found.video_times)} of {len(expected)}",
+        ),
+        _check_times(found, video, expected),
+        _check_shape(found, video),
+        _check_colour(found, plan, video),
+    ]  # fmt: skip
+    if found.joins is not None and video.segments:
+        wrong = found.joins.wrong
+        detail = "; ".join(wrong[:3]) if wrong else f"{found.joins.checked} decoded without an error"
+        checks.append(Check(name="joins", passed=not wrong, found=detail))
+    return checks
+
+
+def _check_times(found: Found, video: VideoRendition, expected: array[int]) -> Check:
+    """Times must ascend and be those of the plan, to half a tick of the coarser clock, all moved by one amount."""
+    base = found.video_base
+    times = sorted(found.video_times)
+    ascending = all(earlier < later for earlier, later in zip(times, times[1:], strict=False))
+    if not ascending or len(times) != len(expected) or not times:
+        return Check(name="times", passed=False, found="two frames have one time, or frames are missing")
+    shift = times[0] * base - expected[0] * video.time_base
+    worst = max(abs(t * base - e * video.time_base - shift) for t, e in zip(times, expected, strict=True))
+    # Both the first time, which the shift is read from, and every other may be rounded by half a tick.
+    slack = (base if (video.time_base / base).denominator != 1 else Fraction(0)) + 2 * _MICROSECOND
+    return Check(name="times", passed=worst <= slack, found=f"monotonic; largest difference {float(worst) * 1e3:.3f} ms")
+
+
+def _check_shape(found: Found, video: VideoRendition) -> Check:
+    assert found.video is not None
+    wanted = (video.width + video.pad[0], video.height + video.pad[1])
+    has = (found.video.width, found.video.height)
+    ratio, wanted_ratio = found.video.sample_aspect_ratio, video.sample_aspect_ratio
+    same_shape = abs(ratio / wanted_ratio - 1) < Fraction(1, 100)
+    return Check(
+        name="picture", passed=has == wanted and same_shape,
+        found=f"{has[0]}x{has[1]}, sample aspect ratio {ratio}; planned {wanted[0]}x{wanted[1]}, {wanted_ratio}",
+    )  # fmt: skip
+
+
+def _check_colour(found: Found, plan: Plan, video: VideoRendition) -> Check:
+    """What the source says of its colour, the output must say too; what the source leaves open may be filled in."""
+    assert found.video is not None and plan.source.video is not None
+    source, has = plan.source.video.colour, found.video.colour
+    wrong: list[str] = []
+    for name, unsaid in (("primaries", 2), ("transfer", 2), ("matrix", 2), ("range", 0)):
+        said, kept = getattr(source, name), getattr(has, name)
+        is_rgb = name == "matrix" and said == 0
+        if said not in (unsaid, kept) and not is_rgb and not (name == "range" and kept == 0 and said == 1):
+            wrong.append(f"{name} {kept}, planned {said}")
+    wanted_hdr = set(plan.source.video.hdr) - {"dolby_vision"}
+    missing = wanted_hdr - set(found.video.hdr) if "10" in video.pixel_format or video.codec == "copy" else set[str]()
+    wrong += [f"{each} is missing" for each in sorted(missing)]
+    return Check(name="colour", passed=not wrong, found="; ".join(wrong) or "as in the source")
+
+
+def _check_tracks(
+    found: Found, plan: Plan, output: OutputPlan, tracks: Mapping[str, TrackRecord], *, has_video: bool
+) -> list[Check]:
+    """Compare each track's start and end, against the first frame, with what they were in the source."""
+    checks: list[Check] = []
+    if not has_video:
+        return checks
+    video = plan.rendition(output.video or "")
+    moved_s = float(min(found.video_times) * found.video_base - first_frame_s(plan.source, video))
+    tick_s = float(video.time_base if FORMATS[output.format].variable_frame_rate else 1 / (output.avi_frame_rate or 25))
+    for number, name in enumerate(output.tracks, start=1):
+        track, record = plan.track(name), tracks[name]
+        if track.kind != "audio":
+            continue
+        starts_s = _offset(float(found.spans[number][0]) - moved_s, record)
+        ends_s = float(found.spans[number][1]) - moved_s - record.end_s
+        start_slack = _TRACK_START_SLACK_S + tick_s
+        close = abs(starts_s) <= start_slack and abs(ends_s) <= _TRACK_END_SLACK_S + tick_s
+        checks.append(
+            Check(
+                name=f"audio offset {number}", passed=close,
+                found=f"{starts_s * 1e3:+.1f} ms at the start, {ends_s * 1e3:+.1f} ms at the end",
+            )
+        )  # fmt: skip
+    return checks
+
+
+def _offset(start_s: float, record: TrackRecord) -> float:
+    """Return how far a track's start is off. Where priming isn't marked, its packets are the first ones found."""
+    return min(start_s - record.start_s, start_s - (record.start_s - record.priming_s), key=abs)
+
+
+def _report(
+    path: Path, plan: Plan, output: OutputPlan, found: Found,
+    renditions: Sequence[VideoRendition | TrackRendition], checks: list[Check],
+) -> OutputReport:  # fmt: skip
+    starts, ends = zip(*found.spans.values(), strict=True)
+    streams = tuple(
+        OutputStream(
+            kind=rendition.kind if isinstance(rendition, TrackRendition) else "video",
+            codec=found.codecs[number],
+            start_s=round(float(found.spans[number][0]), 6),
+            end_s=round(float(found.spans[number][1]), 6),
+            language=found.languages[number],
+            rendition=rendition.id,
+        )
+        for number, rendition in enumerate(renditions)
+    )
+    return OutputReport(
+        format=output.format, file_name=output.file_name, size_bytes=path.stat().st_size, sha256=file_digest(path),
+        duration_s=round(float(max(ends) - min(starts)), 6), frames=len(found.video_times) if found.video else None,
+        width=found.video.width if found.video else None, height=found.video.height if found.video else None,
+        streams=streams, checks=tuple(checks), left_out=output.left_out,
+    )  # fmt: skip

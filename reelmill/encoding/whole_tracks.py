@@ -1,0 +1,96 @@
+"""Makes an audio or subtitle track in one run over the whole source: never per segment, so there is nothing to click."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import av
+
+from reelmill.encoding.commands import track_argv
+from reelmill.encoding.pieces import refuse_changed
+from reelmill.encoding.records import TrackRecord
+from reelmill.errors import MediaDamaged, ToolFailed
+from reelmill.media.containers import open_container
+from reelmill.media.identity import file_digest
+from reelmill.media.source import Source, Stream
+from reelmill.media.tool import Progress, ffmpeg_path, ffmpeg_version, run_tool
+from reelmill.planning.plan import TrackRendition, content_key
+from reelmill.settings import settings
+
+SHORT_BY_S = 0.25
+"""A track that ends this much before its packets say is reported."""
+
+
+def track_key(source: Source, track: TrackRendition) -> str:
+    """Name a track by its content, its recipe and the ffmpeg that makes it."""
+    return content_key("track", source.identity, track.recipe, ffmpeg_version())
+
+
+def make_track(
+    source: Source,
+    track: TrackRendition,
+    *,
+    folder: Path,
+    strict: bool,
+    attempt: str,
+    on_progress: Callable[[Progress], None] | None = None,
+) -> TrackRecord:
+    """Encode or copy the track into `folder` and return its record. Raises ToolFailed, MediaDamaged, SourceChanged."""
+    refuse_changed(source)
+    key = track_key(source, track)
+    suffix = "mp4" if track.container == "mp4" else "mkv"
+    final = folder / f"{key}.{suffix}"
+    partial = folder / f"{key}.{os.getpid()}-{attempt[:8]}.part"
+    argv = track_argv(ffmpeg_path(), source, track, partial)
+    try:
+        run = run_tool(
+            argv, job_key=attempt, stall_timeout_s=settings().stall_timeout_s, niceness=settings().niceness,
+            on_progress=on_progress,
+        )  # fmt: skip
+        refuse_changed(source)
+        start_s, end_s, priming_s = _span(partial, suffix, argv)
+        warnings = _shortfall(source, track, end_s, run.messages)
+        if strict and (warnings or run.messages):
+            raise MediaDamaged(f"{source.path.name}: {(*warnings, *run.messages)[0]}")
+        record = TrackRecord(
+            key=key, file_name=final.name, size_bytes=partial.stat().st_size, sha256=file_digest(partial),
+            cpu_s=run.cpu_s, wall_s=run.wall_s, messages=run.messages, track=track.id, start_s=start_s, end_s=end_s,
+            priming_s=priming_s, warnings=warnings,
+        )  # fmt: skip
+        partial.replace(final)
+        return record
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def _span(path: Path, suffix: str, argv: list[str]) -> tuple[float, float, float]:
+    """Return when the track starts and ends, as its packets say, and how long the encoder's priming is; seconds."""
+    try:
+        with open_container(path, "mov" if suffix == "mp4" else "matroska") as container:
+            stream = container.streams[0]
+            start, end, first = None, None, None
+            for packet in container.demux(stream):
+                if not packet.size or packet.pts is None:
+                    continue
+                first = packet.pts if first is None else min(first, packet.pts)
+                if not packet.is_discard:
+                    start = packet.pts if start is None else min(start, packet.pts)
+                    end = max(packet.pts + (packet.duration or 0), end or packet.pts)
+    except (av.error.FFmpegError, IndexError) as error:
+        raise ToolFailed(argv, 0, f"what it wrote can't be opened: {error}") from error
+    if start is None or end is None or first is None or stream.time_base is None:
+        raise ToolFailed(argv, 0, "it wrote a track without packets")
+    base = stream.time_base
+    return float(start * base), float(end * base), float((start - first) * base)
+
+
+def _shortfall(source: Source, track: TrackRendition, end_s: float, messages: tuple[str, ...]) -> tuple[str, ...]:
+    stream: Stream = next(each for each in (*source.audio, *source.subtitles) if each.index == track.stream_index)
+    warnings = [f"{track.id}: the decoder reported: {messages[0]}"] if messages else []
+    if track.kind == "audio" and stream.end_s is not None:
+        missing_s = float(stream.end_s - source.start_s) - end_s
+        if missing_s > SHORT_BY_S:
+            warnings.append(f"{track.id}: its packets decode to {missing_s:.2f} s less than they announce")
+    return tuple(warnings)

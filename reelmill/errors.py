@@ -1,0 +1,218 @@
+"""Every error Reelmill reports, as one tree.
+
+    ReelmillError
+    ├── JobRejected            the request or its source is bad: never retried, nothing is written
+    │   ├── MediaEmpty, MediaUnreadable, MediaTruncated, SourceIncomplete, MediaDamaged, MediaEncrypted
+    │   ├── SourceNotFound, SourceChanged, FormatNotAllowed, CodecNotAllowed, NoVideoStream, NoAudioStream
+    │   ├── LimitPixels, LimitTimeline, LimitFrameRate, LimitStreams, LimitChannels, LimitOutputs
+    │   ├── InvalidProfile, InvalidParameter, InvalidUri, UriSchemeNotAllowed, PathEscape
+    │   └── OutputCollision, JobRunning, NotEnoughSpace, ToolMissing
+    ├── ToolFailed             ffmpeg ended badly: retried
+    │   ├── ToolStalled        no progress for the stall timeout: retried
+    │   └── ToolKilled         ended by a signal nobody here sent: retried
+    ├── SegmentInexact         a piece is not the frames the plan says: retried, then the source is encoded whole
+    ├── VerifyFailed           an output is not what the plan says: nothing is published
+    └── JobCancelled           the run was told to stop
+
+The name of the class is the stable code. An error pickles, and `str()` of it is one sentence with its evidence.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+
+class ReelmillError(Exception):
+    """Base of every error reported on purpose. `exit_code` is what the command ends with."""
+
+    exit_code = 1
+    retryable = False
+
+    @property
+    def code(self) -> str:
+        """Stable name of the error, the same in the terminal, the manifest and the docs."""
+        return type(self).__name__
+
+    @classmethod
+    def tree(cls) -> Iterator[type[ReelmillError]]:
+        """Yield this class and all below it, depth first, in the order of definition."""
+        yield cls
+        for below in cls.__subclasses__():
+            yield from below.tree()
+
+
+class JobRejected(ReelmillError):
+    """The request or its source can't be worked on as it is; trying again would not help."""
+
+    exit_code = 2
+
+
+class MediaEmpty(JobRejected):
+    """The source has no bytes."""
+
+
+class MediaUnreadable(JobRejected):
+    """No demuxer on the list can read the source, or what it says of itself makes no sense."""
+
+
+class MediaTruncated(JobRejected):
+    """The source ends before the end it announces, or its index is missing."""
+
+
+class SourceIncomplete(JobRejected):
+    """The source has fewer bytes than it should."""
+
+
+class MediaDamaged(JobRejected):
+    """Frames of the source can't be decoded and the job asked for `damage: strict`."""
+
+
+class MediaEncrypted(JobRejected):
+    """The source is encrypted."""
+
+
+class SourceNotFound(JobRejected):
+    """There is no file at the source's path, or it can't be read."""
+
+
+class SourceChanged(JobRejected):
+    """The source was overwritten while the job ran."""
+
+
+class FormatNotAllowed(JobRejected):
+    """The source is a playlist, a script or another kind of file that is never opened."""
+
+
+class CodecNotAllowed(JobRejected):
+    """The source's video is in a codec that is not on the list of decoders."""
+
+
+class NoVideoStream(JobRejected):
+    """A video format was asked for and the source has no video."""
+
+
+class NoAudioStream(JobRejected):
+    """An audio format was asked for and the source has no audio."""
+
+
+class LimitPixels(JobRejected):
+    """The picture has more pixels than the setting `max_pixels`."""
+
+
+class LimitTimeline(JobRejected):
+    """The source is longer than `max_duration_s`, or has a gap longer than `max_gap_s`."""
+
+
+class LimitFrameRate(JobRejected):
+    """The source has more frames a second than `max_frame_rate`."""
+
+
+class LimitStreams(JobRejected):
+    """The source has more streams than `max_streams`."""
+
+
+class LimitChannels(JobRejected):
+    """An audio track has more channels than `max_channels`."""
+
+
+class LimitOutputs(JobRejected):
+    """The job asks for more outputs than `max_outputs`."""
+
+
+class InvalidProfile(JobRejected):
+    """A profile has a field, a value or a combination that is not allowed."""
+
+
+class InvalidParameter(JobRejected):
+    """A parameter of the job is out of its range."""
+
+
+class InvalidUri(JobRejected):
+    """A source or an output is not a well-formed path or URI."""
+
+
+class UriSchemeNotAllowed(JobRejected):
+    """A source or an output names a scheme that is never opened."""
+
+
+class PathEscape(JobRejected):
+    """A path leads out of the folder it must stay in."""
+
+
+class OutputCollision(JobRejected):
+    """Two outputs, an output and the source, or an output and somebody else's file have one name."""
+
+
+class JobRunning(JobRejected):
+    """Another run of the same job is at work on this machine."""
+
+
+class NotEnoughSpace(JobRejected):
+    """The disk has less room than the job is expected to need."""
+
+
+class ToolMissing(JobRejected):
+    """There is no ffmpeg, or it is older than the oldest version that works."""
+
+
+class ToolFailed(ReelmillError):
+    """A tool ended with an error. Its last lines are the evidence."""
+
+    exit_code = 3
+    retryable = True
+
+    def __init__(self, argv: list[str], exit_code: int, stderr_tail: str):
+        super().__init__(argv, exit_code, stderr_tail)
+        self.argv = argv
+        self.tool_exit_code = exit_code
+        self.stderr_tail = stderr_tail
+
+    def __str__(self) -> str:
+        tail = self.stderr_tail.strip() or "it printed nothing"
+        return f"{self._what()}: {tail}"
+
+    def _what(self) -> str:
+        return f"{_tool_name(self.argv)} ended with code {self.tool_exit_code}"
+
+
+class ToolStalled(ToolFailed):
+    """A tool made no progress for the stall timeout and was killed."""
+
+    def _what(self) -> str:
+        return f"{_tool_name(self.argv)} made no progress and was killed"
+
+
+class ToolKilled(ToolFailed):
+    """A tool was ended by a signal that did not come from here."""
+
+    def _what(self) -> str:
+        return f"{_tool_name(self.argv)} was killed by signal {-self.tool_exit_code}"
+
+
+class SegmentInexact(ReelmillError):
+    """A piece does not hold exactly the frames of its range, or its decoder reported damage."""
+
+    exit_code = 4
+
+
+class VerifyFailed(ReelmillError):
+    """An output differs from the plan. Nothing was published."""
+
+    exit_code = 4
+
+
+class JobCancelled(ReelmillError):
+    """The run was cancelled or interrupted; what was finished is kept for the next run."""
+
+    exit_code = 130
+
+
+def one_line(text: str) -> str:
+    """Fold `text` into one line, without control characters, for a terminal or a log."""
+    return re.sub(r"[\x00-\x1f\x7f]+", " ", text).strip()
+
+
+def _tool_name(argv: list[str]) -> str:
+    name = argv[0].rsplit("/", 1)[-1] if argv else "tool"
+    return "ffmpeg" if name.startswith("ffmpeg") else name

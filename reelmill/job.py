@@ -1,0 +1,117 @@
+"""A job: one source, the formats wanted of it, and where they go. The one parameter of the flow."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import Literal
+from urllib.parse import urlsplit
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from reelmill.errors import InvalidParameter, InvalidUri, LimitOutputs, OutputCollision, PathEscape, UriSchemeNotAllowed
+from reelmill.formats import FORMATS, FormatName
+from reelmill.planning.plan import content_key
+from reelmill.profiles.profile import Profile
+from reelmill.settings import settings
+
+SHORTEST_SEGMENT_S = 0.1
+DamagePolicy = Literal["strict", "lenient", "salvage"]
+
+
+class TranscodeJob(BaseModel):
+    """What to make of one source."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    source: str = Field(description="Path of the video", json_schema_extra={"position": 1})
+    formats: tuple[FormatName, ...] = Field(
+        default=(), description="Formats to make; the profile's own when empty", json_schema_extra={"position": 2}
+    )
+    profile: str | None = Field(
+        default=None, description="Name of a built-in profile, or path of a profile file", json_schema_extra={"position": 3}
+    )
+    output: str | None = Field(
+        default=None, description="Folder for the results; beside the working folder, named after the source, when empty",
+        json_schema_extra={"position": 4},
+    )  # fmt: skip
+    name: str | None = Field(
+        default=None, description="File name of the results without its ending; the source's own when empty",
+        json_schema_extra={"position": 5},
+    )  # fmt: skip
+    segment_s: float | None = Field(
+        default=None, description="Length of a segment in seconds; chosen by the planner when empty",
+        json_schema_extra={"position": 6},
+    )  # fmt: skip
+    workers: int | None = Field(
+        default=None, description="ffmpeg processes at once; one for each core when empty", json_schema_extra={"position": 7}
+    )
+    damage: DamagePolicy = Field(
+        default="lenient", json_schema_extra={"position": 8},
+        description="A damaged source is refused (strict), encoded with a warning (lenient), also when cut off (salvage)",
+    )  # fmt: skip
+    copy_when_fits: bool = Field(
+        default=False, description="Copy streams that already are what a format needs", json_schema_extra={"position": 9}
+    )
+    source_size_bytes: int | None = Field(
+        default=None, description="Size the source must have, when it is known", json_schema_extra={"position": 10}
+    )
+
+    @property
+    def source_path(self) -> Path:
+        return _local_path(self.source, "source", settings().source_root)
+
+    @property
+    def output_path(self) -> Path:
+        name = self.output or f"{self.base_name}.reelmill"
+        return _local_path(name, "output", settings().output_root)
+
+    @property
+    def base_name(self) -> str:
+        """Name of the result files, without ending. Never leads out of the output folder."""
+        name = self.name if self.name is not None else Path(self.source).stem
+        if not name or name in (".", "..") or "/" in name or "\\" in name or "\0" in name or len(name.encode()) > 200:
+            raise PathEscape(f"name: {name!r} is not a plain file name")
+        return name
+
+
+def check_job(job: TranscodeJob, profile: Profile) -> tuple[FormatName, ...]:
+    """Return the formats of the job, each once and in order, or raise JobRejected for what can't be."""
+    formats = job.formats or profile.formats
+    if job.segment_s is not None and not (math.isfinite(job.segment_s) and job.segment_s >= SHORTEST_SEGMENT_S):
+        raise InvalidParameter(f"segment_s: {job.segment_s:g} is not allowed; allowed: {SHORTEST_SEGMENT_S} or more")
+    if job.workers is not None and job.workers < 1:
+        raise InvalidParameter(f"workers: {job.workers} is not allowed; allowed: 1 or more")
+    if len(formats) > settings().max_outputs:
+        raise LimitOutputs(f"{len(formats)} outputs are more than {settings().max_outputs}")
+    if len(set(formats)) < len(formats):
+        twice = next(each for each in formats if formats.count(each) > 1)
+        raise OutputCollision(f"{twice} is asked for twice: two outputs would be {job.base_name}.{twice}")
+    output, source = job.output_path.resolve(), job.source_path.resolve()
+    for each in formats:
+        if output / f"{job.base_name}.{FORMATS[each].name}" == source:
+            raise OutputCollision(f"the output {source.name} would be the source itself")
+    return formats
+
+
+def job_key(source_identity: str, profile: Profile, formats: tuple[str, ...], job: TranscodeJob) -> str:
+    """Name the job by what it makes of which content: equal requests have one key on every machine."""
+    return content_key(
+        source_identity, profile.model_dump_json(exclude={"name", "description", "formats"}),
+        ",".join(sorted(formats)), job.base_name, job.damage, str(job.segment_s), str(job.copy_when_fits),
+    )  # fmt: skip
+
+
+def _local_path(text: str, field: str, root: Path | None) -> Path:
+    if not text or "\0" in text or "\n" in text:
+        raise InvalidUri(f"{field}: {text!r} is not a path")
+    scheme = urlsplit(text).scheme if "://" in text else ""
+    if scheme:
+        raise UriSchemeNotAllowed(f"{field}: {scheme}:// is not opened; allowed: a path")
+    path = Path(text)
+    if root is None:
+        return path
+    inside = (root / path).resolve()
+    if not inside.is_relative_to(root.resolve()):
+        raise PathEscape(f"{field}: {text} leads out of {root.name}")
+    return inside

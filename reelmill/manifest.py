@@ -1,0 +1,112 @@
+"""The manifest: what a job made, of what, and what was checked. Written last; it is what makes the outputs visible."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Literal
+
+from pydantic import Field, ValidationError
+
+from reelmill.media.identity import file_digest
+from reelmill.media.source import Frozen
+from reelmill.planning.plan import LeftOut
+
+FILE_NAME = "manifest.json"
+
+
+class Check(Frozen):
+    """One thing that was checked on an output, and the evidence."""
+
+    name: str = Field(description="What was checked")
+    passed: bool = Field(description="Whether it held")
+    found: str = Field(description="What was found, beside what was expected")
+
+
+class OutputStream(Frozen):
+    """One stream of an output, as it was found in the finished file."""
+
+    kind: Literal["video", "audio", "subtitle"] = Field(description="Kind of the stream")
+    codec: str = Field(description="Codec, by ffmpeg's name")
+    start_s: float = Field(description="Time of its first packet, in seconds")
+    end_s: float = Field(description="Time at which its last packet ends, in seconds")
+    language: str | None = Field(default=None, description="Language, as the container says")
+    rendition: str = Field(description="Rendition it was muxed from")
+
+
+class OutputReport(Frozen):
+    """One finished output file."""
+
+    format: str = Field(description="Format asked for")
+    file_name: str = Field(description="Name of the file, beside this manifest")
+    size_bytes: int = Field(description="Size of the file")
+    sha256: str = Field(description="SHA-256 of the file, in hex")
+    duration_s: float = Field(description="From the first frame or sample to the end of the last, in seconds")
+    frames: int | None = Field(description="Frames of video; null for audio formats")
+    width: int | None = Field(default=None, description="Width as shown, in pixels")
+    height: int | None = Field(default=None, description="Height as shown, in pixels")
+    streams: tuple[OutputStream, ...] = Field(description="Streams, in the order of the file")
+    checks: tuple[Check, ...] = Field(description="What was checked; all of it passed, or there were no manifest")
+    left_out: tuple[LeftOut, ...] = Field(description="What of the source is not in this file, and why")
+
+
+class RenditionReport(Frozen):
+    """What one rendition took. A piece that was kept from an earlier run counts with what it took then."""
+
+    id: str = Field(description="Name of the rendition")
+    kind: Literal["video", "audio", "subtitle"] = Field(description="What it is a rendition of")
+    codec: str = Field(description="Codec, or `copy`")
+    segments: int = Field(description="Pieces it was encoded in; 1 for what is made whole")
+    frames: int | None = Field(description="Frames of video; null for tracks")
+    cpu_s: float = Field(description="CPU seconds of its ffmpeg runs")
+    wall_s: float = Field(description="Seconds its ffmpeg runs took, added up; they ran side by side")
+    reused_segments: int = Field(default=0, description="Pieces kept from an earlier run of the job")
+
+
+class SourceReport(Frozen):
+    """The source, as it was probed."""
+
+    file_name: str = Field(description="Name of the source")
+    identity: str = Field(description="Digest that names its content")
+    size_bytes: int = Field(description="Size of the source")
+    format: str = Field(description="Demuxer it was opened with")
+    duration_s: float = Field(description="Duration its container announces, in seconds")
+    frames: int | None = Field(description="Frames of its video; null without video")
+    frames_known_from: Literal["packets", "decode"] = Field(description="How the times of its frames were learned")
+
+
+class Manifest(Frozen):
+    """`manifest.json`: read it, and you know that the files beside it are complete and what is in them."""
+
+    version: Literal[1] = Field(default=1, description="Version of this file format")
+    job_key: str = Field(description="Name of the job: equal for equal content and settings")
+    reelmill_version: str = Field(description="Reelmill that made it")
+    ffmpeg_version: str = Field(description="ffmpeg that encoded it")
+    profile: str = Field(description="Name of the profile")
+    created: str = Field(description="When it was written, ISO 8601, UTC")
+    wall_s: float = Field(description="Seconds from the start of the run to this manifest")
+    source: SourceReport
+    outputs: tuple[OutputReport, ...] = Field(description="The files made")
+    renditions: tuple[RenditionReport, ...] = Field(description="What was encoded, and what it took")
+    reasons: tuple[str, ...] = Field(description="Why the job was done the way it was")
+    warnings: tuple[str, ...] = Field(description="What somebody should know")
+
+
+def read_manifest(folder: Path) -> Manifest | None:
+    """Return the manifest in `folder`; None when there is none, or it can't be read as one."""
+    try:
+        return Manifest.model_validate_json((folder / FILE_NAME).read_bytes())
+    except (FileNotFoundError, NotADirectoryError, ValidationError):
+        return None
+
+
+def missing_outputs(manifest: Manifest, folder: Path) -> list[str]:
+    """Return the files of the manifest that are not there byte for byte."""
+    return [
+        output.file_name
+        for output in manifest.outputs
+        if not _is_same(folder / output.file_name, output.size_bytes, output.sha256)
+    ]
+
+
+def _is_same(path: Path, size_bytes: int, sha256: str) -> bool:
+    return path.is_file() and path.stat().st_size == size_bytes and file_digest(path) == sha256

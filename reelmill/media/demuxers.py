@@ -1,0 +1,151 @@
+"""Which demuxer may open a source, decided from its first bytes and never left to ffmpeg.
+
+A playlist is code: it makes ffmpeg open other files and addresses, whatever its name ends in. So only demuxers on
+this list are ever forced on a source, and everything else is refused.
+"""
+
+from __future__ import annotations
+
+import struct
+from pathlib import Path
+from typing import BinaryIO
+
+from reelmill.errors import FormatNotAllowed, MediaEmpty, MediaTruncated, MediaUnreadable, SourceIncomplete
+
+HEAD_BYTES = 4096
+_TS_PACKET_BYTES = 188
+_M2TS_PACKET_BYTES = 192
+_MP4_BOXES = (b"ftyp", b"moov", b"mdat", b"free", b"skip", b"wide", b"pnot", b"styp", b"moof", b"uuid", b"sidx")
+_SIGNATURES = (
+    (b"\x1a\x45\xdf\xa3", "matroska"),
+    (b"FLV\x01", "flv"),
+    (b"\x00\x00\x01\xba", "mpeg"),
+    (bytes.fromhex("3026b2758e66cf11a6d900aa0062ce6c"), "asf"),
+    (bytes.fromhex("b7d800203749da11a64e0007e95ead8d"), "wtv"),
+    (b"OggS", "ogg"),
+    (b"fLaC", "flac"),
+    (b"ID3", "mp3"),
+    (bytes.fromhex("060e2b34020501010d010201"), "mxf"),
+    (b"YUV4MPEG2 ", "yuv4mpegpipe"),
+    (b"DKIF", "ivf"),
+    (b"nut/multimedia container\x00", "nut"),
+    (b".RMF", "rm"),
+    (b"FORM", "aiff"),
+    (b"caff", "caf"),
+    (b"GIF8", "gif"),
+)
+_REFUSED = (
+    (b"#extm3u", "hls"),
+    (b"ffconcat", "concat"),
+    (b"<mpd", "dash"),
+    (b"<svg", "svg"),
+    (b"<smil", "smil"),
+    (b"<asx", "asx"),
+    (b"[playlist]", "pls"),
+    (b"[reference]", "asx"),
+    (b"v=0\r\n", "sdp"),
+    (b"v=0\no=", "sdp"),
+    (b"<?xml", "xml"),
+)
+
+
+def demuxer_of(path: Path) -> str:
+    """Name the demuxer to force on the file, or raise MediaEmpty, FormatNotAllowed or MediaUnreadable."""
+    with path.open("rb") as file:
+        head = file.read(HEAD_BYTES)
+    if not head:
+        raise MediaEmpty(f"{path.name} has no bytes")
+    demuxer = _by_signature(head)
+    if demuxer:
+        return demuxer
+    text = head.lstrip(b"\xef\xbb\xbf \t\r\n").lower()
+    for mark, name in _REFUSED:
+        if text.startswith(mark) and not (name == "xml" and any(m in text for m, _ in _REFUSED[2:5])):
+            raise FormatNotAllowed(f"{path.name} is of the kind that is never opened: {name}")
+    for mark, name in _REFUSED[2:5]:
+        if text.startswith(b"<") and mark in text:
+            raise FormatNotAllowed(f"{path.name} is of the kind that is never opened: {name}")
+    raise MediaUnreadable(f"{path.name} is in none of the formats Reelmill reads")
+
+
+def _by_signature(head: bytes) -> str | None:
+    for signature, demuxer in _SIGNATURES:
+        if head.startswith(signature):
+            return demuxer
+    if head[:4] in (b"RIFF", b"RF64"):
+        return {b"AVI ": "avi", b"AVIX": "avi", b"WAVE": "wav"}.get(head[8:12])
+    if head[4:8] in _MP4_BOXES:
+        return "mov"
+    if _has_sync(head, 0, _TS_PACKET_BYTES) or _has_sync(head, 4, _M2TS_PACKET_BYTES):
+        return "mpegts"
+    if len(head) > 2 and head[0] == 0xFF and head[1] & 0xE0 == 0xE0:
+        # MPEG audio frames have a layer, ADTS frames have none.
+        return "mp3" if head[1] & 0x06 else "aac"
+    return None
+
+
+def _has_sync(head: bytes, offset: int, step: int) -> bool:
+    marks = head[offset::step][:5]
+    return len(marks) >= 2 and set(marks) == {0x47}
+
+
+def refuse_truncated(path: Path, demuxer: str) -> None:
+    """Raise MediaTruncated or SourceIncomplete when the container's own sizes say that bytes are missing."""
+    size = path.stat().st_size
+    with path.open("rb") as file:
+        if demuxer == "mov":
+            _check_boxes(file, size, path.name)
+        elif demuxer == "avi":
+            riff_bytes = int.from_bytes(file.read(8)[4:8], "little") + 8
+            if riff_bytes > size:
+                raise MediaTruncated(f"{path.name} has {size:,} of the {riff_bytes:,} bytes it announces")
+        elif demuxer == "mpegts":
+            _check_packets(file.read(HEAD_BYTES), size, path.name)
+
+
+def refuse_bad_duration(path: Path, demuxer: str) -> None:
+    """Raise MediaUnreadable when a Matroska header gives a duration that is no number or negative.
+
+    The demuxer would take either for a live recording, which has none (RFC 9559, 5.1.2: ID 0x4489 inside 0x1549A966).
+    """
+    if demuxer != "matroska":
+        return
+    with path.open("rb") as file:
+        head = file.read(HEAD_BYTES)
+    segment_info = head.find(b"\x15\x49\xa9\x66")
+    position = head.find(b"\x44\x89", max(segment_info, 0))
+    if segment_info < 0 or position < 0 or position + 11 > len(head):
+        return
+    length = head[position + 2] & 0x7F
+    if length in (4, 8):
+        duration = struct.unpack(">f" if length == 4 else ">d", head[position + 3 : position + 3 + length])[0]
+        if not duration >= 0:
+            raise MediaUnreadable(f"{path.name}: invalid duration ({duration})")
+
+
+def _check_boxes(file: BinaryIO, size: int, name: str) -> None:
+    """Walk the top-level boxes (ISO/IEC 14496-12, 4.2): there must be a moov, and none may end after the file."""
+    position, found = 0, set[bytes]()
+    while position + 8 <= size:
+        file.seek(position)
+        header = file.read(16)
+        length, kind = int.from_bytes(header[:4], "big"), header[4:8]
+        if length == 1:
+            length = int.from_bytes(header[8:16], "big")
+        elif length == 0:
+            length = size - position
+        found.add(kind)
+        if length < 8:
+            break
+        if position + length > size and kind in (b"mdat", b"moov", b"moof"):
+            raise MediaTruncated(f"{name} has {size:,} of the {position + length:,} bytes it announces")
+        position += length
+    if b"moov" not in found:
+        raise MediaTruncated(f"{name}: the index is missing (no moov box)")
+
+
+def _check_packets(head: bytes, size: int, name: str) -> None:
+    packet_bytes = _TS_PACKET_BYTES if _has_sync(head, 0, _TS_PACKET_BYTES) else _M2TS_PACKET_BYTES
+    if size % packet_bytes:
+        whole = -(-size // packet_bytes) * packet_bytes
+        raise SourceIncomplete(f"{name} ends inside a packet: {size:,} of at least {whole:,} bytes")

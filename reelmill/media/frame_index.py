@@ -1,0 +1,111 @@
+"""The times of a source's frames: what is shown, when, and where decoding may start."""
+
+from __future__ import annotations
+
+import hashlib
+from array import array
+from bisect import bisect_left, bisect_right
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+from typing import Literal
+
+Origin = Literal["packets", "decode"]
+
+
+@dataclass(frozen=True)
+class EntryPoint:
+    """A keyframe. When `is_clean`, no frame shown at or after it needs anything before it."""
+
+    pts: int
+    is_clean: bool
+
+
+@dataclass(frozen=True)
+class FrameIndex:
+    """Presentation times of every shown frame, ascending, in `time_base` seconds.
+
+    `origin` says how they were learned: from the packets (no decoding), or by decoding the source once.
+    `fault` says why the times can't be trusted as they are; None when they can.
+    """
+
+    time_base: Fraction
+    times: array[int]
+    entries: tuple[EntryPoint, ...]
+    last_duration: int
+    origin: Origin
+    fault: str | None = None
+
+    def __len__(self) -> int:
+        return len(self.times)
+
+    @property
+    def first(self) -> int:
+        return self.times[0]
+
+    @property
+    def end(self) -> int:
+        """Time at which the last frame is no longer shown."""
+        return self.times[-1] + self.last_duration
+
+    @property
+    def duration_s(self) -> Fraction:
+        return (self.end - self.first) * self.time_base
+
+    def within(self, start: int, end: int | None) -> array[int]:
+        """Times of the frames in the half-open range; an open end means to the last frame."""
+        stop = len(self.times) if end is None else bisect_left(self.times, end)
+        return self.times[bisect_left(self.times, start) : stop]
+
+    def at_or_after(self, pts: int) -> int | None:
+        """Return the time of the first frame at or after `pts`, or None past the last."""
+        position = bisect_left(self.times, pts)
+        return self.times[position] if position < len(self.times) else None
+
+    def entry_for(self, pts: int, lead: int = 0) -> EntryPoint | None:
+        """Return where to start decoding for a segment that begins at `pts`; None for the start of the file.
+
+        `lead` frames before `pts` must be decoded too (filters that look back). A clean keyframe at or before that
+        moment will do; of others, the last but one: the frames after an open one may need what came before it.
+        """
+        position = max(bisect_left(self.times, pts) - lead, 0)
+        wanted = self.times[position]
+        before = bisect_right(self.entries, wanted, key=lambda entry: entry.pts)
+        if before and self.entries[before - 1].is_clean:
+            return self.entries[before - 1] if before > 1 else None
+        return self.entries[before - 2] if before > 2 else None
+
+    def is_on_grid(self, rate: Fraction) -> bool:
+        """Whether the frames lie on a grid of `rate` frames a second, each on a place of its own; places may be empty.
+
+        A frame may be off by one tick of the time base, or by 1 ms.
+        """
+        slack = max(self.time_base, Fraction(1, 1000)) / self.time_base
+        step = 1 / (rate * self.time_base)
+        places = [round((pts - self.first) / step) for pts in self.times]
+        distinct = all(earlier < later for earlier, later in zip(places, places[1:], strict=False))
+        near = all(abs(pts - self.first - n * step) <= slack for pts, n in zip(self.times, places, strict=True))
+        return distinct and near
+
+
+def times_digest(times: Iterable[int], origin_pts: int) -> str:
+    """Digest of frame times counted from `origin_pts`: what a piece must have, in one short string."""
+    relative = array("q", (pts - origin_pts for pts in times))
+    return hashlib.sha256(relative.tobytes()).hexdigest()[:32]
+
+
+def index_fault(pts: Sequence[int | None]) -> str | None:
+    """Say why packet times can't stand for frame times; None when they can."""
+    if not pts:
+        return "no frames in the index"
+    missing = sum(each is None for each in pts)
+    if missing:
+        return f"{missing} of {len(pts)} packets have no presentation time"
+    if len(set(pts)) != len(pts):
+        return "two frames have one presentation time"
+    return None
+
+
+def resample_times(index: FrameIndex, rate: Fraction) -> array[int]:
+    """Return the times, in units of `1/rate` s from the first frame, that ffmpeg's fps filter makes of the index."""
+    return array("q", range(max(int(index.duration_s * rate + Fraction(1, 2)), 1)))

@@ -1,0 +1,161 @@
+"""Opens a source with PyAV and describes it. Runs as a process of its own: a hostile file can crash no more than that.
+
+    python -m reelmill.media.probing SOURCE MAX_PIXELS [--salvage]
+
+prints one JSON line (the source and the frame index without its times, or the error), then the times as raw 64-bit
+integers. `reelmill.media.probe` is the caller.
+"""
+
+from __future__ import annotations
+
+import json
+import resource
+import sys
+from array import array
+from contextlib import suppress
+from dataclasses import dataclass, field
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import av
+from av.container import InputContainer
+
+from reelmill.errors import FormatNotAllowed, JobRejected, LimitPixels, MediaTruncated, MediaUnreadable
+from reelmill.media.containers import open_container
+from reelmill.media.demuxers import demuxer_of, refuse_bad_duration, refuse_truncated
+from reelmill.media.frame_index import index_fault
+from reelmill.media.identity import source_identity
+from reelmill.media.packets import is_clean_entry, is_hidden
+from reelmill.media.streams import describe_streams, first_frame, main_video
+
+MEMORY_BYTES = 4 << 30
+_DECLARES_DURATION = ("matroska", "flv", "mov")
+
+
+@dataclass
+class Scan:
+    """What one pass over the packets found, stream by stream; times in the streams' own time bases."""
+
+    pts: array[int] = field(default_factory=lambda: array("q"))
+    missing: int = 0
+    keyframes: list[tuple[int, bool]] = field(default_factory=list[tuple[int, bool]])
+    last_duration: int = 0
+    spans: dict[int, tuple[int, int]] = field(default_factory=dict[int, tuple[int, int]])
+    corrupt: int = 0
+    encrypted: bool = False
+
+
+def main(argv: list[str]) -> int:
+    """Describe the source named in `argv` on standard output; 0 also when it is refused."""
+    resource.setrlimit(resource.RLIMIT_AS, (MEMORY_BYTES, MEMORY_BYTES))
+    times: array[int] = array("q")
+    try:
+        answer, times = describe(Path(argv[0]), int(argv[1]), salvage="--salvage" in argv[2:])
+    except JobRejected as error:
+        answer = {"error": error.code, "message": str(error)}
+    sys.stdout.buffer.write(json.dumps(answer).encode() + b"\n" + times.tobytes())
+    sys.stdout.buffer.flush()
+    return 0
+
+
+def describe(path: Path, max_pixels: int, *, salvage: bool) -> tuple[dict[str, Any], array[int]]:
+    """Return the source and its frame index as JSON values, and the sorted frame times."""
+    demuxer = demuxer_of(path)
+    refuse_bad_duration(path, demuxer)
+    if not salvage:
+        refuse_truncated(path, demuxer)
+    with _open(path, demuxer) as container:
+        _refuse_bad_header(container, path.name)
+        video = main_video(container)
+        if video is not None and video.codec_context.width * video.codec_context.height > max_pixels:
+            size = f"{video.codec_context.width}x{video.codec_context.height}"
+            raise LimitPixels(f"{path.name}: a picture of {size} has more than {max_pixels:,} pixels")
+        scan = _scan_packets(container, video.index if video else None)
+        declared_s = Fraction(container.duration or 0, av.time_base)
+        start_s = Fraction(container.start_time or 0, av.time_base)
+        if not salvage and demuxer in _DECLARES_DURATION:
+            _refuse_short(container, scan, declared_s, path.name)
+        streams = describe_streams(container, scan.spans, first_frame(path, demuxer) if video else None)
+        stat = path.stat()
+        source = {
+            "path": str(path), "identity": source_identity(path), "size_bytes": stat.st_size,
+            "modified_ns": stat.st_mtime_ns, "demuxer": demuxer, "start_s": str(start_s),
+            "duration_s": str(declared_s), "warnings": _warnings(scan), **streams,
+        }  # fmt: skip
+        fault = index_fault(scan.pts) or (f"{scan.missing} packets have no presentation time" if scan.missing else None)
+        if video is not None and demuxer == "avi" and video.codec_context.has_b_frames:
+            fault = fault or "AVI keeps the order of decoding, not of showing"
+        index = {
+            "time_base": str(video.time_base) if video else "1", "entries": scan.keyframes, "fault": fault,
+            "last_duration": scan.last_duration, "encrypted": scan.encrypted,
+        }  # fmt: skip
+        return {"source": source, "index": index}, array("q", sorted(scan.pts))
+
+
+def _open(path: Path, demuxer: str) -> InputContainer:
+    try:
+        return open_container(path, demuxer)
+    except PermissionError as error:
+        raise FormatNotAllowed(f"{path.name} refers to other files: {error}") from error
+    except (av.error.FFmpegError, ValueError, MemoryError) as error:
+        raise MediaUnreadable(f"{path.name} can't be opened as {demuxer}: {error}") from error
+
+
+def _refuse_bad_header(container: InputContainer, name: str) -> None:
+    if not container.streams:
+        raise MediaUnreadable(f"{name} has no streams")
+    if container.duration is not None and container.duration < 0:
+        raise MediaUnreadable(f"{name} has an invalid duration")
+
+
+def _scan_packets(container: InputContainer, video_index: int | None) -> Scan:
+    """Read every packet once. The frame times are those of packets that will be shown."""
+    scan = Scan()
+    codec = container.streams[video_index].codec_context if video_index is not None else None
+    name = codec.codec.canonical_name if codec else ""
+    extradata = bytes(codec.extradata or b"") if codec else b""
+    last_pts = -(1 << 62)
+    with suppress(av.error.FFmpegError):
+        for packet in container.demux():
+            if packet.size == 0:
+                continue
+            scan.corrupt += packet.is_corrupt
+            scan.encrypted |= packet.has_sidedata("encryption_info")
+            index, pts, duration = packet.stream_index, packet.pts, packet.duration or 0
+            if pts is not None and not packet.is_discard:
+                low, high = scan.spans.get(index, (pts, pts + duration))
+                scan.spans[index] = (min(low, pts), max(high, pts + duration))
+            if index != video_index or (packet.is_keyframe is False and packet.is_discard):
+                continue
+            if pts is None:
+                scan.missing += 1
+                continue
+            if packet.is_keyframe:
+                scan.keyframes.append((pts, is_clean_entry(name, bytes(packet), extradata)))
+            if packet.is_discard or (name in ("vp8", "vp9") and is_hidden(name, bytes(packet))):
+                continue
+            scan.pts.append(pts)
+            if pts >= last_pts:
+                last_pts, scan.last_duration = pts, duration
+    scan.keyframes.sort()
+    return scan
+
+
+def _refuse_short(container: InputContainer, scan: Scan, declared_s: Fraction, name: str) -> None:
+    """Raise MediaTruncated when the last packet ends well before the duration the header declares."""
+    ends = [end * (container.streams[index].time_base or 0) for index, (_, end) in scan.spans.items()]
+    reached = max(ends, default=Fraction(0)) - Fraction(container.start_time or 0, av.time_base)
+    if declared_s - reached > max(Fraction(1), declared_s / 20):
+        raise MediaTruncated(
+            f"{name} ends after {float(reached):.1f} of {float(declared_s):.1f} s; "
+            "`damage: salvage` takes what is there"
+        )
+
+
+def _warnings(scan: Scan) -> list[str]:
+    return [f"MediaDamaged: {scan.corrupt} packets are marked corrupt"] if scan.corrupt else []
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

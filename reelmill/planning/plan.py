@@ -1,0 +1,154 @@
+"""The plan of a job as data: what is encoded, in which pieces, and what goes into which output."""
+
+from __future__ import annotations
+
+import hashlib
+from fractions import Fraction
+from typing import Literal
+
+from pydantic import field_serializer
+
+from reelmill.formats import FormatName
+from reelmill.media.source import Frozen, Source
+
+
+class Segment(Frozen):
+    """A half-open range `[start, end)` of presentation time, in the time base of its rendition; open where end is None.
+
+    `entry_s` is the time to seek to before decoding, None for the start of the file. `frames` and `times_digest`
+    (see `times_digest`) say exactly what the piece must hold; the digest is None where only the count is known.
+    """
+
+    number: int
+    start: int
+    end: int | None
+    entry_s: Fraction | None
+    frames: int
+    times_digest: str | None
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether the segment is everything there is."""
+        return self.number == 0 and self.end is None
+
+
+class VideoRendition(Frozen):
+    """One encode of the video, of which every output that needs just this gets a copy.
+
+    Sizes in pixels. `pad` counts the columns and rows repeated at the right and the bottom edge, for codecs that take
+    even sizes only. With `codec` "copy" nothing is encoded and there are no segments.
+    """
+
+    id: str
+    codec: str
+    stream_index: int
+    width: int
+    height: int
+    pad: tuple[int, int]
+    sample_aspect_ratio: Fraction
+    pixel_format: str
+    crf: float | None
+    bitrate_bps: int | None
+    max_bitrate_bps: int | None
+    vbv_buffer_bits: int | None
+    preset: str | None
+    keyframe_interval_frames: int | None
+    b_frames: bool
+    frame_rate: Fraction | None
+    """Rate to resample to; None keeps every frame at its own time."""
+    deinterlace: bool
+    interlaced: bool
+    time_base: Fraction
+    first_pts: int
+    """Time of the first frame, in the time base of the source's stream. Resampled times count from it."""
+    segments: tuple[Segment, ...] = ()
+
+    @property
+    def frames(self) -> int:
+        return sum(segment.frames for segment in self.segments)
+
+    @property
+    def recipe(self) -> str:
+        """Everything that decides the samples of a piece except its range, as one string."""
+        return self.model_dump_json(exclude={"id", "segments"})
+
+
+class TrackRendition(Frozen):
+    """One audio or subtitle track made whole, never cut; with `codec` equal to the source's and `copies`, remuxed."""
+
+    id: str
+    kind: Literal["audio", "subtitle"]
+    stream_index: int
+    codec: str
+    copies: bool
+    container: str
+    bitrate_bps: int | None = None
+    channels: int | None = None
+    layouts: str | None = None
+    sample_rate_hz: int | None = None
+    fills_gaps: bool = False
+    """Whether silence stands for the time before the track starts and in its gaps, where packets carry no times."""
+    language: str | None = None
+    title: str | None = None
+    dispositions: tuple[str, ...] = ()
+    cost: float = 0.0
+
+    @property
+    def recipe(self) -> str:
+        return self.model_dump_json(exclude={"id", "language", "title", "dispositions", "cost"})
+
+
+class LeftOut(Frozen):
+    """Something of the source that an output can't hold, and why."""
+
+    what: str
+    reason: str
+
+
+class OutputPlan(Frozen):
+    """One output file: which renditions it is muxed from."""
+
+    format: FormatName
+    file_name: str
+    video: str | None
+    tracks: tuple[str, ...]
+    left_out: tuple[LeftOut, ...]
+    avi_frame_rate: Fraction | None = None
+
+
+class EncodeTask(Frozen):
+    """One (segment, rendition) pair, in the order of work. `cost` is relative: longest first."""
+
+    rendition: str
+    segment: int
+    cost: float
+
+
+class Plan(Frozen):
+    """Everything a job will do, before it does anything."""
+
+    job_key: str
+    source: Source
+    video: tuple[VideoRendition, ...]
+    tracks: tuple[TrackRendition, ...]
+    outputs: tuple[OutputPlan, ...]
+    order: tuple[EncodeTask, ...]
+    encoder_threads: int
+    index_origin: Literal["packets", "decode"]
+    reasons: tuple[str, ...]
+    warnings: tuple[str, ...]
+
+    def rendition(self, rendition_id: str) -> VideoRendition:
+        return next(each for each in self.video if each.id == rendition_id)
+
+    def track(self, track_id: str) -> TrackRendition:
+        return next(each for each in self.tracks if each.id == track_id)
+
+    @field_serializer("reasons", "warnings")
+    def _as_list(self, value: tuple[str, ...]) -> list[str]:
+        return list(value)
+
+
+def content_key(*parts: str) -> str:
+    """Digest of `parts`, the same on every machine: names work by its content and recipe, never by a path."""
+    return hashlib.sha256("\0".join(parts).encode()).hexdigest()[:40]

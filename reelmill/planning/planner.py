@@ -1,0 +1,181 @@
+"""Turns a job and a probed source into a plan. Pure: reads nothing, runs nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from reelmill.errors import NoVideoStream
+from reelmill.formats import FORMATS, Format, FormatName
+from reelmill.media.frame_index import FrameIndex
+from reelmill.media.source import Source
+from reelmill.planning.plan import EncodeTask, LeftOut, OutputPlan, Plan, TrackRendition, VideoRendition
+from reelmill.planning.segments import FILTER_LEAD_FRAMES, Cut, choose_cut, resampled_segments_of, segments_of
+from reelmill.planning.tracks import audio_tracks, other_left_out, subtitle_tracks
+from reelmill.planning.video import nominal_rate, video_rendition
+from reelmill.profiles.profile import Profile, check_formats
+
+_CODEC_COST = {"h264": 1.0, "hevc": 3.0, "vp9": 6.0, "av1": 2.0}
+"""Encoding time of a pixel at the default preset, against x264 medium."""
+
+
+def make_plan(
+    *,
+    job_key: str,
+    base_name: str,
+    source: Source,
+    index: FrameIndex | None,
+    profile: Profile,
+    formats: Sequence[FormatName],
+    workers: int,
+    segment_s: float | None,
+    default_segment_s: float,
+    most_encode_tasks: int,
+    whole_because: str | None = None,
+) -> Plan:
+    """Plan the job: unique renditions, segments, tracks, outputs, and the order of work (longest first).
+
+    `index` has the times of the video's frames, None when there is no video. With `whole_because` nothing is cut, and
+    that is the reason given. Raises JobRejected where a format can't be made of this source.
+    """
+    check_formats(profile, formats)
+    containers = [FORMATS[each] for each in formats]
+    video, by_format = _video_renditions(source, index, containers, profile)
+    cut = Cut((), "")
+    if index is not None and video:
+        cut = Cut((), f"not cut: {whole_because}") if whole_because else choose_cut(
+            index, target_s=segment_s, default_s=default_segment_s, workers=workers,
+            most_segments=max(most_encode_tasks // len(video), 1),
+            lead=FILTER_LEAD_FRAMES * any(each.deinterlace or each.frame_rate for each in video),
+        )  # fmt: skip
+        video = [_with_segments(each, index, cut) for each in video]
+    tracks: dict[str, TrackRendition] = {}
+    outputs = [_output(source, each, profile, by_format.get(each.name), base_name, tracks) for each in containers]
+    order = _order(video)
+    return Plan(
+        job_key=job_key,
+        source=source,
+        video=tuple(video),
+        tracks=tuple(sorted(tracks.values(), key=lambda track: -track.cost)),
+        outputs=tuple(each.model_copy(update=_avi_rate(each, source, index)) for each in outputs),
+        order=order,
+        encoder_threads=max(1, workers // len(order)) if order else 1,
+        index_origin=index.origin if index else "packets",
+        reasons=tuple(_reasons(cut, index, video)),
+        warnings=(*source.warnings, *_warnings(source, index, video, containers)),
+    )
+
+
+def _video_renditions(
+    source: Source, index: FrameIndex | None, containers: Iterable[Format], profile: Profile
+) -> tuple[list[VideoRendition], dict[str, str]]:
+    """Return the unique video renditions, each under a name of its own, and which one each format gets."""
+    by_recipe: dict[str, VideoRendition] = {}
+    by_format: dict[str, str] = {}
+    for container in containers:
+        if container.is_audio_only:
+            continue
+        if source.video is None or index is None:
+            raise NoVideoStream(f"{source.path.name} has no video for {container.name}")
+        made = video_rendition(source, index, container, profile)
+        if made.recipe not in by_recipe:
+            taken = {each.id for each in by_recipe.values()}
+            name = next(n for n in _names(made.id) if n not in taken)
+            by_recipe[made.recipe] = made.model_copy(update={"id": name})
+        by_format[container.name] = by_recipe[made.recipe].id
+    return list(by_recipe.values()), by_format
+
+
+def _names(base: str) -> Iterable[str]:
+    yield base
+    yield from (f"{base}-{number}" for number in range(2, 1000))
+
+
+def _with_segments(rendition: VideoRendition, index: FrameIndex, cut: Cut) -> VideoRendition:
+    if rendition.codec == "copy":
+        return rendition
+    if rendition.frame_rate:
+        segments = resampled_segments_of(index, cut.boundaries, rendition.frame_rate)
+    else:
+        segments = segments_of(index, cut.boundaries, FILTER_LEAD_FRAMES if rendition.deinterlace else 0)
+    return rendition.model_copy(update={"segments": segments})
+
+
+def _output(
+    source: Source, container: Format, profile: Profile, video: str | None, base_name: str,
+    tracks: dict[str, TrackRendition],
+) -> OutputPlan:  # fmt: skip
+    audio, audio_left = audio_tracks(source, container, profile)
+    subtitles, subtitles_left = subtitle_tracks(source, container) if video else ([], _no_subtitles(source, container))
+    mine = [_shared(track, tracks) for track in (*audio, *subtitles)]
+    return OutputPlan(
+        format=container.name,
+        file_name=f"{base_name}.{container.name}",
+        video=video,
+        tracks=tuple(mine),
+        left_out=(*audio_left, *subtitles_left, *other_left_out(source, container)),
+    )
+
+
+def _shared(track: TrackRendition, tracks: dict[str, TrackRendition]) -> str:
+    """Return the id of the one rendition with this recipe, adding it to `tracks` when it is new."""
+    for known in tracks.values():
+        if known.recipe == track.recipe:
+            return known.id
+    name = next(each for each in _names(track.id) if each not in tracks)
+    tracks[name] = track.model_copy(update={"id": name})
+    return name
+
+
+def _no_subtitles(source: Source, container: Format) -> list[LeftOut]:
+    return [
+        LeftOut(what=f"subtitles {each.index}", reason=f"{container.name} is audio only") for each in source.subtitles
+    ]
+
+
+def _avi_rate(output: OutputPlan, source: Source, index: FrameIndex | None) -> dict[str, object]:
+    if output.format != "avi" or source.video is None or index is None:
+        return {}
+    return {"avi_frame_rate": nominal_rate(source.video, index)}
+
+
+def _order(video: Iterable[VideoRendition]) -> tuple[EncodeTask, ...]:
+    tasks = [
+        EncodeTask(
+            rendition=each.id,
+            segment=segment.number,
+            cost=segment.frames * each.width * each.height * _CODEC_COST[each.codec] / 1e6,
+        )
+        for each in video
+        for segment in each.segments
+    ]
+    return tuple(sorted(tasks, key=lambda task: -task.cost))
+
+
+def _reasons(cut: Cut, index: FrameIndex | None, video: Sequence[VideoRendition]) -> Iterable[str]:
+    if cut.reason and any(each.segments for each in video):
+        yield cut.reason
+    if index is not None and index.origin == "decode":
+        yield "the times of the frames were learned by decoding the source once"
+    if any(each.codec == "copy" for each in video):
+        yield "video is copied: the source already is what the format needs"
+
+
+def _warnings(
+    source: Source, index: FrameIndex | None, video: Sequence[VideoRendition], containers: Sequence[Format]
+) -> Iterable[str]:
+    stream = source.video
+    if stream is None or index is None:
+        return
+    for each in video:
+        if each.pad != (0, 0):
+            yield f"{each.id}: padded by {each.pad[0]} column and {each.pad[1]} row, {each.codec} takes even sizes"
+        if each.frame_rate and not index.is_on_grid(each.frame_rate):
+            yield f"{each.id}: frames are repeated or dropped to reach {float(each.frame_rate):.3f} a second"
+        woven = each.codec != "copy" and not each.deinterlace and not each.interlaced
+        if woven and stream.field_order in ("top_first", "bottom_first"):
+            yield f"{each.id}: {each.codec} at this size has no interlacing flags; `deinterlace: auto` makes frames"
+        if each.codec == "h264" and each.pixel_format not in ("yuv420p",):
+            yield f"{each.id}: few players show H.264 in {each.pixel_format}; `pixel_format: yuv420p` is shown by all"
+        if stream.colour.transfer in (16, 18) and "10" not in each.pixel_format and each.codec != "copy":
+            yield f"{each.id}: HDR in 8 bits shows bands"
+

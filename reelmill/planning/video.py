@@ -1,0 +1,156 @@
+"""Decides how the video is encoded for a format: size, pixel format, rate, quality."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+
+from reelmill.errors import InvalidProfile
+from reelmill.formats import Format
+from reelmill.media.frame_index import FrameIndex
+from reelmill.media.source import Source, VideoStream
+from reelmill.planning.plan import VideoRendition
+from reelmill.profiles.encoders import VIDEO_ENCODERS, VideoEncoder
+from reelmill.profiles.profile import Profile, codec_for
+
+_FALLBACK_RATE = Fraction(25)
+_HIGHEST_NOMINAL_RATE = 120
+
+
+def video_rendition(source: Source, index: FrameIndex, format: Format, profile: Profile) -> VideoRendition:
+    """Return the rendition, without segments, that the format needs."""
+    video = source.video
+    assert video is not None
+    codec = codec_for(format.name, profile)[0]
+    assert codec is not None
+    if codec == "copy" or (profile.copy_when_fits and can_copy(video, index, format, profile)):
+        return _copy(video, index, format, profile)
+    encoder = VIDEO_ENCODERS[codec]
+    wanted = profile.video
+    pixel_format = _pixel_format(video.pixel_format, wanted.pixel_format, encoder)
+    width, height = fitted_size(video, wanted.width, wanted.height, upscale=wanted.allow_upscale)
+    even_w, even_h = "444" not in pixel_format, "420" in pixel_format
+    resized = (width, height) != video.shown_size
+    pad = (0, 0) if resized else (width % 2 * even_w, height % 2 * even_h)
+    if resized:
+        width, height = width - width % 2 * even_w, height - height % 2 * even_h
+    rate = _output_rate(video, index, format, wanted.frames_per_s)
+    deinterlace = wanted.deinterlace == "always" or (wanted.deinterlace == "auto" and _is_interlaced(video))
+    nominal = rate or nominal_rate(video, index)
+    interval_s = wanted.keyframe_interval_s
+    crf = None if wanted.bitrate_bps else wanted.crf if wanted.crf is not None else encoder.default_crf
+    return VideoRendition(
+        id=f"{codec}-{min(width, height) + (pad[1] if height <= width else pad[0])}p",
+        codec=codec,
+        stream_index=video.index,
+        width=width,
+        height=height,
+        pad=pad,
+        sample_aspect_ratio=_sample_aspect_ratio(video, width, height),
+        pixel_format=pixel_format,
+        crf=crf,
+        bitrate_bps=wanted.bitrate_bps,
+        max_bitrate_bps=wanted.max_bitrate_bps,
+        vbv_buffer_bits=wanted.vbv_buffer_bits,
+        preset=wanted.preset or encoder.default_preset,
+        keyframe_interval_frames=round(interval_s * nominal) if interval_s else None,
+        b_frames=format.reorders_frames,
+        frame_rate=rate,
+        deinterlace=deinterlace,
+        interlaced=_is_interlaced(video) and not deinterlace and codec == "h264" and not resized,
+        time_base=1 / rate if rate else index.time_base,
+        first_pts=index.first,
+    )
+
+
+def can_copy(video: VideoStream, index: FrameIndex, format: Format, profile: Profile) -> bool:
+    """Whether the source's packets already are what the profile asks for, and the format can hold them."""
+    wanted = profile.video
+    asked = wanted.crf, wanted.bitrate_bps, wanted.max_bitrate_bps, wanted.frame_rate, wanted.keyframe_interval_s
+    return (
+        video.codec == codec_for(format.name, profile)[0]
+        and all(each is None for each in asked)
+        and wanted.pixel_format in ("source", video.pixel_format)
+        and fitted_size(video, wanted.width, wanted.height, upscale=wanted.allow_upscale) == video.shown_size
+        and (not video.rotation_deg or format.rotation)
+        and wanted.deinterlace == "keep"
+        and index.fault is None
+        and format.variable_frame_rate
+        and format.reorders_frames
+    )
+
+
+def _copy(video: VideoStream, index: FrameIndex, format: Format, profile: Profile) -> VideoRendition:
+    if video.codec not in format.video_codecs:
+        raise InvalidProfile(
+            f"profile {profile.name}: video.codec: copy keeps {video.codec}, which {format.name} can't hold; "
+            f"allowed: {', '.join(format.video_codecs)}"
+        )
+    return VideoRendition(
+        id="copy-video", codec="copy", stream_index=video.index, width=video.width, height=video.height, pad=(0, 0),
+        sample_aspect_ratio=video.sample_aspect_ratio, pixel_format=video.pixel_format, crf=None, bitrate_bps=None,
+        max_bitrate_bps=None, vbv_buffer_bits=None, preset=None, keyframe_interval_frames=None, b_frames=True,
+        frame_rate=None, deinterlace=False, interlaced=False, time_base=video.time_base,
+        first_pts=index.first,
+    )  # fmt: skip
+
+
+def fitted_size(video: VideoStream, width: int | None, height: int | None, *, upscale: bool) -> tuple[int, int]:
+    """Fit the picture into the box, keeping its shape; even sizes. Without a box it keeps its size."""
+    shown_width, shown_height = video.shown_size
+    scales = [Fraction(width, shown_width)] if width else []
+    scales += [Fraction(height, shown_height)] if height else []
+    scale = min(scales, default=Fraction(1))
+    if scale == 1 or (scale > 1 and not upscale):
+        return shown_width, shown_height
+    return _even(shown_width * scale), _even(shown_height * scale)
+
+
+def _even(value: Fraction) -> int:
+    return max(2, 2 * round(value / 2))
+
+
+def _sample_aspect_ratio(video: VideoStream, width: int, height: int) -> Fraction:
+    """Return the ratio that shows the picture in the shape it had, whatever the rounding did to its size."""
+    shown_width, shown_height = video.shown_size
+    ratio = video.shown_sample_aspect_ratio
+    exact = ratio * Fraction(shown_width, width) * Fraction(shown_height, height) ** -1
+    # A rounding of one pixel is not worth an odd ratio that some players ignore and others stretch by.
+    return ratio if abs(exact / ratio - 1) < Fraction(1, 100) else exact.limit_denominator(255)
+
+
+def _pixel_format(source: str, wanted: str, encoder: VideoEncoder) -> str:
+    """Return the wanted format, or the encoder's nearest that holds the source's depth and chroma."""
+    if wanted != "source":
+        return wanted
+    source = source.replace("yuvj", "yuv")
+    if source in encoder.pixel_formats:
+        return source
+    deep = any(mark in source for mark in ("10", "12", "14", "16", "p9"))
+    chroma = "444" if any(m in source for m in ("444", "rgb", "bgr", "gbr", "pal8")) else "422" if "422" in source else "420"
+    best = f"yuv{chroma}p{'10le' if deep else ''}"
+    fallback = "yuv420p10le" if deep else "yuv420p"
+    return best if best in encoder.pixel_formats else fallback
+
+
+def _output_rate(video: VideoStream, index: FrameIndex, format: Format, wanted: Fraction | None) -> Fraction | None:
+    if wanted is not None:
+        return wanted
+    nominal = nominal_rate(video, index)
+    broken = index.origin == "decode" and index.fault is not None
+    return nominal if broken or not format.variable_frame_rate else None
+
+
+def nominal_rate(video: VideoStream, index: FrameIndex) -> Fraction:
+    """Return the rate the source means to have: what its header says, else the average of its frames."""
+    rate = video.frame_rate
+    if rate is None or rate > _HIGHEST_NOMINAL_RATE:
+        if len(index) < 2:
+            return _FALLBACK_RATE
+        average = (len(index) - 1) / ((index.times[-1] - index.first) * index.time_base or Fraction(1))
+        rate = min(average, Fraction(_HIGHEST_NOMINAL_RATE)).limit_denominator(1001)
+    ntsc = Fraction(round(rate * Fraction(1001, 1000)) * 1000, 1001)
+    return ntsc if abs(ntsc - rate) < rate / 50_000 else rate
+
+
+def _is_interlaced(video: VideoStream) -> bool:
+    return video.field_order in ("top_first", "bottom_first")

@@ -1,0 +1,1 @@
+"""Profiles: YAML files that say what to encode."""
