@@ -29,7 +29,9 @@ class TranscodeJob(BaseModel):
         default=(), description="Formats to make; the profile's own when empty", json_schema_extra={"position": 2}
     )
     profile: str | None = Field(
-        default=None, description="Name of a built-in profile, or path of a profile file", json_schema_extra={"position": 3}
+        default=None,
+        description="Name of a built-in profile, or path of a profile file",
+        json_schema_extra={"position": 3},
     )
     output: str | None = Field(
         default=None, description="Folder for the results; beside the working folder, named after the source, when empty",
@@ -44,14 +46,18 @@ class TranscodeJob(BaseModel):
         json_schema_extra={"position": 6},
     )  # fmt: skip
     workers: int | None = Field(
-        default=None, description="ffmpeg processes at once; one for each core when empty", json_schema_extra={"position": 7}
+        default=None,
+        description="ffmpeg processes at once; one for each core when empty",
+        json_schema_extra={"position": 7},
     )
     damage: DamagePolicy = Field(
         default="lenient", json_schema_extra={"position": 8},
         description="A damaged source is refused (strict), encoded with a warning (lenient), also when cut off (salvage)",
     )  # fmt: skip
     copy_when_fits: bool = Field(
-        default=False, description="Copy streams that already are what a format needs", json_schema_extra={"position": 9}
+        default=False,
+        description="Copy streams that already are what a format needs",
+        json_schema_extra={"position": 9},
     )
     source_size_bytes: int | None = Field(
         default=None, description="Size the source must have, when it is known", json_schema_extra={"position": 10}

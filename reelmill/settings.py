@@ -26,14 +26,26 @@ class Settings(BaseSettings):
 
     ffmpeg: Path | None = Field(default=None, description="ffmpeg to run; the one of the lock file when unset")
     work_dir: Path = Field(default_factory=_default_work_dir, description="Folder of unfinished work, kept for resume")
-    source_root: Path | None = Field(default=None, description="Folder that every source must be in; anywhere when unset")
-    output_root: Path | None = Field(default=None, description="Folder that every output must be in; anywhere when unset")
+    source_root: Path | None = Field(
+        default=None, description="Folder that every source must be in; anywhere when unset"
+    )
+    output_root: Path | None = Field(
+        default=None, description="Folder that every output must be in; anywhere when unset"
+    )
     workers: PositiveInt = Field(default_factory=_usable_cores, description="ffmpeg processes at once")
     segment_s: PositiveFloat = Field(default=30.0, description="Length aimed at for a segment, in seconds")
-    max_encode_tasks: PositiveInt = Field(default=1000, description="Most encode tasks of one job (segments x renditions)")
-    retries: NonNegativeInt = Field(default=3, description="Times a task is tried again after ffmpeg failed, stalled or died")
-    stall_timeout_s: PositiveFloat = Field(default=120.0, description="Seconds without progress before ffmpeg is killed")
-    probe_timeout_s: PositiveFloat = Field(default=30.0, description="Seconds without progress before probing is given up")
+    max_encode_tasks: PositiveInt = Field(
+        default=1000, description="Most encode tasks of one job (segments x renditions)"
+    )
+    retries: NonNegativeInt = Field(
+        default=3, description="Times a task is tried again after ffmpeg failed, stalled or died"
+    )
+    stall_timeout_s: PositiveFloat = Field(
+        default=120.0, description="Seconds without progress before ffmpeg is killed"
+    )
+    probe_timeout_s: PositiveFloat = Field(
+        default=30.0, description="Seconds without progress before probing is given up"
+    )
     niceness: NonNegativeInt = Field(default=5, description="Niceness of ffmpeg, 0 to 19")
     max_pixels: PositiveInt = Field(default=8192 * 8192, description="Most pixels of one picture")
     max_duration_s: PositiveFloat = Field(default=48 * 3600.0, description="Longest source, in seconds")

@@ -156,7 +156,16 @@ def mux_argv(
     container = FORMATS[output.format]
     inputs: list[str] = []
     if video is not None and join_list is not None:
-        inputs += ["-itsoffset", seconds(first_frame_s(source, video)), "-f", "concat", "-safe", "0", "-protocol_whitelist", "file"]
+        inputs += [
+            "-itsoffset",
+            seconds(first_frame_s(source, video)),
+            "-f",
+            "concat",
+            "-safe",
+            "0",
+            "-protocol_whitelist",
+            "file",
+        ]
         inputs += ["-i", f"file:{join_list}"]
     elif video is not None:
         inputs += ["-itsoffset", seconds(-source.start_s), *_source_options(source), "-i", f"file:{source.path}"]

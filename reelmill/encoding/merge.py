@@ -43,6 +43,4 @@ def merge_output(
     argv = mux_argv(
         ffmpeg_path(), plan.source, output, video=video, join_list=join_list, tracks=made, metadata=metadata, out=out
     )
-    return run_tool(
-        argv, job_key=attempt, stall_timeout_s=settings().stall_timeout_s, niceness=settings().niceness
-    )
+    return run_tool(argv, job_key=attempt, stall_timeout_s=settings().stall_timeout_s, niceness=settings().niceness)

@@ -33,6 +33,8 @@ _NOISE_OF_ENTERING = re.compile(
 )
 """What a decoder says of the frames before a segment when it enters a stream at an open keyframe. They are not kept."""
 
+_ADDRESS = re.compile(r" @ 0x[0-9a-f]+|\[error\] ")
+
 
 def piece_key(source: Source, rendition: VideoRendition, segment: Segment) -> str:
     """Name a piece by what is in it: content, range, recipe, and the ffmpeg that makes it."""
@@ -101,9 +103,10 @@ def _complaints(run: ToolRun, segment: Segment) -> tuple[str, ...]:
 
     Also before a clean keyframe there may be noise: in MPEG-TS a seek lands somewhere before it.
     """
+    complaints = tuple(_ADDRESS.sub("", message) for message in run.messages)
     if segment.entry_s is None:
-        return run.messages
-    return tuple(message for message in run.messages if not _NOISE_OF_ENTERING.search(message))
+        return complaints
+    return tuple(each for each in complaints if not _NOISE_OF_ENTERING.search(each))
 
 
 def _damage(run: ToolRun, messages: tuple[str, ...]) -> str:

@@ -35,6 +35,8 @@ class PieceRecord(FileRecord):
     last_pts: int
     parameter_sets: str
     """Digest of the codec's extradata: pieces of one rendition can be joined only when it is the same."""
+    reused: bool = False
+    """Whether it was made by an earlier run of the job."""
 
 
 class TrackRecord(FileRecord):

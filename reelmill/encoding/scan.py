@@ -34,18 +34,3 @@ def scan_frames(source: Source, index: FrameIndex, *, attempt: str) -> tuple[Fra
         last_duration=max(int(rows[-1][3]), 1), origin="decode", fault=fault,
     )  # fmt: skip
     return found, run.messages
-
-
-def save_index(index: FrameIndex) -> bytes:
-    """Return the times of the index as bytes, for a working file."""
-    head = f"{index.time_base} {index.last_duration}\n".encode()
-    return head + index.times.tobytes()
-
-
-def load_times(raw: bytes) -> tuple[Fraction, int, array[int]]:
-    """Return time base, duration of the last frame and the times from what `save_index` returned."""
-    head, _, body = raw.partition(b"\n")
-    time_base, last = head.decode().split()
-    times = array("q")
-    times.frombytes(body)
-    return Fraction(time_base), int(last), times

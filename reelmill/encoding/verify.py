@@ -130,9 +130,7 @@ def _codec(plan: Plan, video: VideoRendition) -> str:
     return plan.source.video.codec if video.codec == "copy" else video.codec
 
 
-def _check_video(
-    found: Found, plan: Plan, video: VideoRendition, expected: array[int]
-) -> list[Check]:
+def _check_video(found: Found, plan: Plan, video: VideoRendition, expected: array[int]) -> list[Check]:
     checks = [
         Check(
             name="frames", passed=len(found.video_times) == len(expected),
@@ -160,7 +158,9 @@ def _check_times(found: Found, video: VideoRendition, expected: array[int]) -> C
     worst = max(abs(t * base - e * video.time_base - shift) for t, e in zip(times, expected, strict=True))
     # Both the first time, which the shift is read from, and every other may be rounded by half a tick.
     slack = (base if (video.time_base / base).denominator != 1 else Fraction(0)) + 2 * _MICROSECOND
-    return Check(name="times", passed=worst <= slack, found=f"monotonic; largest difference {float(worst) * 1e3:.3f} ms")
+    return Check(
+        name="times", passed=worst <= slack, found=f"monotonic; largest difference {float(worst) * 1e3:.3f} ms"
+    )
 
 
 def _check_shape(found: Found, video: VideoRendition) -> Check:

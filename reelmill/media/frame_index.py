@@ -8,6 +8,7 @@ from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
+from pathlib import Path
 from typing import Literal
 
 Origin = Literal["packets", "decode"]
@@ -109,3 +110,19 @@ def index_fault(pts: Sequence[int | None]) -> str | None:
 def resample_times(index: FrameIndex, rate: Fraction) -> array[int]:
     """Return the times, in units of `1/rate` s from the first frame, that ffmpeg's fps filter makes of the index."""
     return array("q", range(max(int(index.duration_s * rate + Fraction(1, 2)), 1)))
+
+
+def save_times(index: FrameIndex, path: Path) -> None:
+    """Write the times of the index to a working file."""
+    path.write_bytes(f"{index.time_base} {index.last_duration}\n".encode() + index.times.tobytes())
+
+
+def load_times(path: Path, frame_rate: Fraction | None) -> array[int]:
+    """Return the times that `save_times` wrote, as a rendition has them: resampled when it has a `frame_rate`."""
+    head, _, body = path.read_bytes().partition(b"\n")
+    time_base, last = head.decode().split()
+    times = array("q")
+    times.frombytes(body)
+    if frame_rate is None:
+        return times
+    return resample_times(FrameIndex(Fraction(time_base), times, (), int(last), "packets"), frame_rate)

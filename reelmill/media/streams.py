@@ -39,7 +39,9 @@ def main_video(container: InputContainer) -> VideoStream | None:
 
 
 def is_cover(stream: VideoStream) -> bool:
-    return bool(stream.disposition & (Disposition.attached_pic | Disposition.still_image | Disposition.timed_thumbnails))
+    return bool(
+        stream.disposition & (Disposition.attached_pic | Disposition.still_image | Disposition.timed_thumbnails)
+    )
 
 
 def first_frame(path: Path, demuxer: str) -> VideoFrame | None:
@@ -145,5 +147,3 @@ def _chapter(chapter: Any) -> dict[str, str]:
         "end_s": str(chapter["end"] * base),
         "title": chapter["metadata"].get("title", ""),
     }
-
-

@@ -22,7 +22,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
-import imageio_ffmpeg  # pyright: ignore[reportMissingTypeStubs] it has none
+import imageio_ffmpeg
 
 from reelmill.errors import ToolFailed, ToolKilled, ToolMissing, ToolStalled, one_line
 from reelmill.media.tool_jobs import cancel_job as cancel_job

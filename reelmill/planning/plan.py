@@ -134,6 +134,7 @@ class Plan(Frozen):
     outputs: tuple[OutputPlan, ...]
     order: tuple[EncodeTask, ...]
     encoder_threads: int
+    source_frames: int | None
     index_origin: Literal["packets", "decode"]
     reasons: tuple[str, ...]
     warnings: tuple[str, ...]

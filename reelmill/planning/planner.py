@@ -59,6 +59,7 @@ def make_plan(
         outputs=tuple(each.model_copy(update=_avi_rate(each, source, index)) for each in outputs),
         order=order,
         encoder_threads=max(1, workers // len(order)) if order else 1,
+        source_frames=len(index) if index else None,
         index_origin=index.origin if index else "packets",
         reasons=tuple(_reasons(cut, index, video)),
         warnings=(*source.warnings, *_warnings(source, index, video, containers)),
@@ -178,4 +179,3 @@ def _warnings(
             yield f"{each.id}: few players show H.264 in {each.pixel_format}; `pixel_format: yuv420p` is shown by all"
         if stream.colour.transfer in (16, 18) and "10" not in each.pixel_format and each.codec != "copy":
             yield f"{each.id}: HDR in 8 bits shows bands"
-

@@ -38,7 +38,8 @@ def choose_cut(
 
     With `target_s`, what the user asked for, segments are that long; otherwise `default_s` at most, shorter when there
     would be fewer segments than `workers`, but never under SHORTEST_USEFUL_S. A cut lies on a clean keyframe where one
-    is near, on any frame otherwise. No cut is made where decoding up to it would cost more than it gains.
+    is near, on any frame otherwise. Unless the user asked for it, no cut is made where decoding up to it would cost
+    more than it gains.
     """
     if index.fault:
         return Cut((), f"not cut: {index.fault}")
@@ -49,7 +50,8 @@ def choose_cut(
         return Cut((), f"not cut: {float(duration):.1f} s are encoded as fast in one piece")
     while count > 1:
         boundaries = _boundaries(index, count)
-        if not boundaries or _lead_frames(index, boundaries, lead) <= _MAX_LEAD_SHARE * len(index):
+        asked = target_s is not None
+        if not boundaries or asked or _lead_frames(index, boundaries, lead) <= _MAX_LEAD_SHARE * len(index):
             break
         count = count // 2
     if count < 2 or not boundaries:

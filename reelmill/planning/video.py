@@ -126,7 +126,9 @@ def _pixel_format(source: str, wanted: str, encoder: VideoEncoder) -> str:
     if source in encoder.pixel_formats:
         return source
     deep = any(mark in source for mark in ("10", "12", "14", "16", "p9"))
-    chroma = "444" if any(m in source for m in ("444", "rgb", "bgr", "gbr", "pal8")) else "422" if "422" in source else "420"
+    chroma = (
+        "444" if any(m in source for m in ("444", "rgb", "bgr", "gbr", "pal8")) else "422" if "422" in source else "420"
+    )
     best = f"yuv{chroma}p{'10le' if deep else ''}"
     fallback = "yuv420p10le" if deep else "yuv420p"
     return best if best in encoder.pixel_formats else fallback

@@ -59,7 +59,7 @@ VIDEO_ENCODERS: dict[str, VideoEncoder] = {
     "h264": VideoEncoder("libx264", 23, 51, _X26X_PRESETS, "medium", _EIGHT_AND_TEN_BIT),
     "hevc": VideoEncoder("libx265", 28, 51, _X26X_PRESETS, "medium", _EIGHT_AND_TEN_BIT),
     # The preset of VP9 is its -cpu-used.
-    "vp9": VideoEncoder("libvpx-vp9", 31, 63, tuple(str(speed) for speed in range(9)), None, _EIGHT_AND_TEN_BIT),
+    "vp9": VideoEncoder("libvpx-vp9", 31, 63, tuple(str(speed) for speed in range(9)), "4", _EIGHT_AND_TEN_BIT),
     "av1": VideoEncoder(
         "libsvtav1", 35, 63, tuple(str(speed) for speed in range(14)), "8", ("yuv420p", "yuv420p10le"),
         max_bitrate_bps=100_000_000,

@@ -12,7 +12,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from subprocess import PIPE, Popen
 
-import imageio_ffmpeg  # pyright: ignore[reportMissingTypeStubs] it has none
+import imageio_ffmpeg
 import psutil
 import pytest
 
@@ -292,6 +292,15 @@ def test_cancel_reaches_one_job_only_even_when_forgotten_at_once(job_key: str, t
         with pytest.raises(JobCancelled):
             future.result(2)
     assert spared.result(5).wall_s > 0.9
+
+
+def test_cancel_kills_the_tool_of_a_thread_that_is_busy_elsewhere(job_key: str, tools: Tools):
+    def cancel_and_stay(progress: Progress) -> None:
+        cancel_job(job_key)
+        wait_until(lambda: all(process.status() == psutil.STATUS_ZOMBIE for process in tools()), within_s=2)
+
+    with pytest.raises(JobCancelled):
+        run(ENDLESS, job_key=job_key, on_progress=cancel_and_stay)
 
 
 def test_cancel_in_the_middle_of_starts_leaves_nothing(job_key: str, in_thread: InThread):

@@ -1,0 +1,69 @@
+# `make` alone lists what there is. Python >= 3.11, git and make are all that must be there beforehand.
+
+BIN := .venv/bin
+UV := .cache/uv/bin/uv
+READY := .venv/ready
+COMPILE := $(UV) pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header -q
+
+export UV_PYTHON_DOWNLOADS := never
+unexport VIRTUAL_ENV PYTHONHOME PYTHONPATH
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test test-quick lint bench docs lock clean
+.DELETE_ON_ERROR:
+
+help: ## List the targets
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1|\2/p' Makefile | while IFS='|' read -r name text; do printf '%-18s%s\n' "$$name" "$$text"; done
+
+setup: $(READY) ## Make .venv with what the lock files say, and the `reelmill` command in it
+
+demo: $(READY) ## Encode a video in parallel and prove the result; another one with SOURCE=path
+	$(BIN)/python -m cli.demo $(if $(SOURCE),"$(SOURCE)")
+
+test: $(READY) ## Run all tests; more options with ARGS="-k name"
+	$(BIN)/pytest -n 2 $(ARGS)
+
+test-quick: $(READY) ## Run the tests that take seconds
+	$(BIN)/pytest -n 2 -m "not slow" $(ARGS)
+
+lint: $(READY) ## Check style, types and the direction of imports
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/pyright
+	$(BIN)/lint-imports --no-logo
+
+bench: $(READY) ## Measure
+	$(BIN)/python -m bench.run $(ARGS)
+
+docs: $(READY) ## Write the reference pages that are made from the code
+	$(BIN)/python -m reelmill.profiles.reference > docs/profiles.md
+	$(BIN)/python -m reelmill.errors_reference > docs/errors.md
+
+lock: $(UV) ## Write requirements/*.txt anew from pyproject.toml; newer versions with ARGS=--upgrade
+	$(COMPILE) pyproject.toml -o requirements/main.txt $(ARGS)
+	$(COMPILE) pyproject.toml --group dev -o requirements/dev.txt $(ARGS)
+	$(COMPILE) --group uv -o requirements/uv.txt $(ARGS)
+
+clean: ## Remove all that these targets made, .venv too
+	rm -rf .venv .cache .hypothesis .import_linter_cache
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# The first Python of this list that is new enough: say which with `make setup PYTHON=...`.
+PYTHON ?= python3 python3.14 python3.13 python3.12 python3.11
+
+$(UV): requirements/uv.txt
+	@for python in $(PYTHON); do \
+	  "$$python" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && found=$$python && break; \
+	done; \
+	[ -n "$$found" ] || { echo 'Python 3.11 or newer is needed, and none of these is: $(PYTHON).' >&2; exit 1; }; \
+	"$$found" -c 'import ensurepip, venv' 2>/dev/null || \
+	  { echo "$$found has no ensurepip: install it first (on Debian and Ubuntu: apt install python3-venv)." >&2; exit 1; }; \
+	rm -rf .cache/uv && "$$found" -m venv .cache/uv
+	.cache/uv/bin/python -m pip install -q --disable-pip-version-check --require-hashes -r requirements/uv.txt
+	@touch $(UV)
+
+$(READY): pyproject.toml $(wildcard requirements/*.txt) | $(UV)
+	@$(BIN)/python -c '' 2>/dev/null || $(UV) venv -q --clear --python .cache/uv/bin/python .venv
+	$(UV) pip sync -q --python $(BIN)/python --require-hashes --compile-bytecode requirements/dev.txt
+	$(UV) pip install -q --python $(BIN)/python --no-deps --no-build-isolation --offline --editable .
+	@touch $(READY)

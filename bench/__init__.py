@@ -1,0 +1,1 @@
+"""Measurements of whole jobs against plain ffmpeg."""

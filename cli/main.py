@@ -1,0 +1,149 @@
+"""The `reelmill` command: parses, prepares, runs the flow, shows what came of it."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Annotated, NoReturn
+
+from cyclopts import App, Parameter
+from pydantic import ValidationError
+from rich.console import Console
+
+import reelmill
+from cli import profiles
+from cli.plan_view import plan_as_json, print_plan
+from cli.result_view import print_result
+from reelmill.errors import InvalidParameter, ReelmillError, one_line
+from reelmill.formats import FormatName
+from reelmill.job import DamagePolicy, TranscodeJob
+from reelmill.manifest import Manifest
+from reelmill.preparing import AcceptedJob, accept_job, plan_job, probe_job
+from reelmill.profiles.problems import explain
+from reelmill.publishing import finished_manifest, refuse_taken
+from reelmill.workspace import refuse_full_disk
+
+app = App(
+    name="reelmill",
+    help="One video in, every format out, encoded in parallel, and proof that nothing was lost.",
+    version=reelmill.__version__,
+)
+app.command(profiles.app)
+_INTERRUPTED = 130
+
+
+@app.command
+def transcode(
+    source: str,
+    /,
+    *,
+    format: Annotated[tuple[FormatName, ...], Parameter(name=["--format", "-f"], consume_multiple=False)] = (),
+    profile: Annotated[str | None, Parameter(name=["--profile", "-p"])] = None,
+    output: Annotated[str | None, Parameter(name=["--output", "-o"])] = None,
+    name: str | None = None,
+    segment_seconds: float | None = None,
+    workers: int | None = None,
+    damage: DamagePolicy = "lenient",
+    copy_when_fits: Annotated[bool, Parameter(negative="")] = False,
+    dry_run: Annotated[bool, Parameter(negative="")] = False,
+    json_output: Annotated[bool, Parameter(name="--json", negative="")] = False,
+    verbose: Annotated[bool, Parameter(name=["--verbose", "-v"], negative="")] = False,
+) -> int:
+    """Turn one video into every format asked for.
+
+    Parameters
+    ----------
+    source
+        Path of the video.
+    format
+        Format to make; may be given many times. The profile's own, or mp4, when not given.
+    profile
+        Name of a built-in profile (`reelmill profiles list`) or path of a profile file.
+    output
+        Folder for the results; NAME.reelmill in the current folder when not given.
+    name
+        File name of the results without its ending; the source's own when not given.
+    segment_seconds
+        Length of a segment; chosen by the planner when not given.
+    workers
+        ffmpeg processes at once; one for each core when not given.
+    damage
+        What becomes of a damaged source: refused (strict), encoded with a warning (lenient), also when cut off (salvage).
+    copy_when_fits
+        Copy streams that already are what a format needs instead of encoding them again.
+    dry_run
+        Print the plan with every ffmpeg command, and do nothing.
+    json_output
+        Print the plan or the manifest as JSON on standard output.
+    verbose
+        Show Prefect's log.
+    """
+    job = TranscodeJob(
+        source=source, formats=format, profile=profile, output=output, name=name, segment_s=segment_seconds,
+        workers=workers, damage=damage, copy_when_fits=copy_when_fits,
+    )  # fmt: skip
+    accepted = accept_job(job)
+    found, index = probe_job(accepted, "prepare")
+    key = accepted.key_for(found)
+    plan = plan_job(accepted, found, index)
+    if dry_run:
+        if json_output:
+            print(json.dumps(plan_as_json(plan, accepted.output), indent=2))
+        else:
+            print_plan(Console(), plan, accepted.output)
+        return 0
+    manifest = finished_manifest(accepted.output, key)
+    if manifest is None:
+        refuse_taken(accepted.output, key, [each.file_name for each in plan.outputs])
+        refuse_full_disk(plan, accepted.output)
+        manifest = _run(accepted, verbose=verbose)
+    else:
+        print("finished already: nothing was encoded", file=sys.stderr)
+    if json_output:
+        print(manifest.model_dump_json(indent=2))
+    else:
+        print_result(Console(), manifest, accepted.output)
+    return 0
+
+
+def _run(accepted: AcceptedJob, *, verbose: bool) -> Manifest:
+    """Run the flow in this process, with a Prefect server that is up, or a temporary one."""
+    from cli.prefect_server import use_prefect
+
+    use_prefect(verbose=verbose)
+    from cli.progress_view import shown_progress
+    from flows.transcode_video import transcode_video
+
+    # A worker elsewhere would not see this folder: the flow gets the paths as they are from here.
+    job = accepted.job.model_copy(
+        update={"source": str(accepted.source.absolute()), "output": str(accepted.output.absolute())}
+    )
+    with shown_progress(Console(stderr=True)):
+        return transcode_video(job)
+
+
+def main() -> NoReturn:
+    """Run the command line; errors that were expected are one line and a stable exit code."""
+    try:
+        code = app(result_action="return_value") or 0
+    except ReelmillError as error:
+        _report(error.code, str(error))
+        code = error.exit_code
+    except ValidationError as error:
+        _report(InvalidParameter.__name__, explain(error, TranscodeJob))
+        code = InvalidParameter.exit_code
+    except KeyboardInterrupt:
+        _report("JobCancelled", "interrupted; what is finished is kept, the same command takes it up again")
+        code = _INTERRUPTED
+    sys.exit(code)
+
+
+def _report(code: str, message: str) -> None:
+    if "--json" in sys.argv:
+        print(json.dumps({"error": {"code": code, "message": message}}))
+    print(f"error: {code}: {one_line(message)}", file=sys.stderr)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,40 @@
+"""Prints what came of a job."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from reelmill.manifest import FILE_NAME, Manifest
+
+
+def print_result(console: Console, manifest: Manifest, output: Path) -> None:
+    """Print the outputs, what was checked, what was left out, and where everything is."""
+    table = Table("file", "codecs", "frames", "seconds", "size", "checked")
+    for each in manifest.outputs:
+        frames = "" if each.frames is None else f"{each.frames:,}"
+        codecs = ", ".join(stream.codec for stream in each.streams)
+        checks = ", ".join(check.name for check in each.checks)
+        table.add_row(each.file_name, codecs, frames, f"{each.duration_s:.3f}", _size(each.size_bytes), checks)
+    console.print(table)
+    for rendition in manifest.renditions:
+        if rendition.kind == "video" and rendition.segments:
+            kept = f", {rendition.reused_segments} kept from before" if rendition.reused_segments else ""
+            console.print(
+                f"{rendition.id}: {rendition.frames:,} frames in {rendition.segments} segments{kept}, "
+                f"{rendition.cpu_s:.1f} CPU seconds",
+                highlight=False,
+            )
+    for each in manifest.outputs:
+        for item in each.left_out:
+            console.print(f"left out of {each.file_name}: {item.what} ({item.reason})", highlight=False, markup=False)
+    for warning in manifest.warnings:
+        console.print(f"[yellow]warning:[/yellow] {escape(warning)}", highlight=False)
+    console.print(f"results in {output}, what was checked in {output / FILE_NAME}", highlight=False, soft_wrap=True)
+
+
+def _size(size_bytes: int) -> str:
+    return f"{size_bytes / 1e6:,.1f} MB" if size_bytes >= 1e5 else f"{size_bytes / 1e3:,.1f} kB"

@@ -1,0 +1,85 @@
+"""Accepts a job and plans it: everything that can be known before anything is encoded."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from reelmill.encoding.scan import scan_frames
+from reelmill.errors import SourceIncomplete, SourceNotFound
+from reelmill.formats import FORMATS, FormatName
+from reelmill.job import TranscodeJob, check_job, job_key
+from reelmill.media.frame_index import FrameIndex
+from reelmill.media.probe import probe
+from reelmill.media.source import Source
+from reelmill.planning.plan import Plan
+from reelmill.planning.planner import make_plan
+from reelmill.profiles.loading import load_profile
+from reelmill.profiles.profile import Profile, check_formats
+from reelmill.settings import settings
+
+_DEFAULT_PROFILE = Profile(version=1, name="default", description="The default codecs of each format")
+
+
+@dataclass(frozen=True)
+class AcceptedJob:
+    """A job whose parameters were found to be possible, before its source was opened."""
+
+    job: TranscodeJob
+    profile: Profile
+    formats: tuple[FormatName, ...]
+    source: Path
+    output: Path
+
+    def key_for(self, source: Source) -> str:
+        """Name the job by the content of its source and what is made of it."""
+        return job_key(source.identity, self.profile, self.formats, self.job)
+
+
+def accept_job(job: TranscodeJob) -> AcceptedJob:
+    """Check everything that needs no look into the source. Raises JobRejected."""
+    profile = _profile(job)
+    formats = check_job(job, profile)
+    check_formats(profile, formats)
+    source = job.source_path
+    if not source.exists():
+        raise SourceNotFound(f"source: there is no file {source}")
+    if not source.is_file():
+        raise SourceNotFound(f"source: {source} is not a file")
+    size = source.stat().st_size
+    if job.source_size_bytes is not None and size != job.source_size_bytes:
+        raise SourceIncomplete(f"{source.name}: {size:,} of {job.source_size_bytes:,} bytes are there")
+    return AcceptedJob(job, profile, formats, source, job.output_path)
+
+
+def _profile(job: TranscodeJob) -> Profile:
+    profile = load_profile(job.profile) if job.profile else _DEFAULT_PROFILE
+    return profile.model_copy(update={"copy_when_fits": True}) if job.copy_when_fits else profile
+
+
+def probe_job(accepted: AcceptedJob, attempt: str) -> tuple[Source, FrameIndex | None]:
+    """Probe the job's source. Frame times that packets don't tell are learned by decoding it once."""
+    source, index = probe(accepted.source, job_key=attempt, salvage=accepted.job.damage == "salvage")
+    if index is not None and index.fault and not all(FORMATS[each].is_audio_only for each in accepted.formats):
+        index, _ = scan_frames(source, index, attempt=attempt)
+    return source, index
+
+
+def plan_job(
+    accepted: AcceptedJob, source: Source, index: FrameIndex | None, *, whole_because: str | None = None
+) -> Plan:
+    """Plan the job with this machine's settings. Pure but for those."""
+    job, limits = accepted.job, settings()
+    return make_plan(
+        job_key=accepted.key_for(source),
+        base_name=job.base_name,
+        source=source,
+        index=index,
+        profile=accepted.profile,
+        formats=accepted.formats,
+        workers=job.workers or limits.workers,
+        segment_s=job.segment_s,
+        default_segment_s=limits.segment_s,
+        most_encode_tasks=limits.max_encode_tasks,
+        whole_because=whole_because,
+    )

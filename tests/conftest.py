@@ -1,0 +1,62 @@
+"""What every test may count on: settings of its own, no other machine asked, and real media and a server on request."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import hypothesis
+import pytest
+
+from reelmill.settings import settings
+
+_MEDIA_DIR = Path(os.environ.get("REELMILL_TEST_MEDIA", Path(__file__).parents[2] / "shared" / "media"))
+_SERVER_START_S = 120
+
+# Examples that run ffmpeg on busy cores have no use for a deadline; pytest's timeout bounds the test.
+hypothesis.settings.register_profile("reelmill", deadline=None)
+hypothesis.settings.load_profile("reelmill")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Give Prefect a home of its own before anything imports it: it reads its settings then, from the user's home."""
+    home = TemporaryDirectory(prefix="prefect-home-", ignore_cleanup_errors=True)
+    config.add_cleanup(home.cleanup)
+    for name in [name for name in os.environ if name.startswith("PREFECT_")]:
+        del os.environ[name]
+    os.environ |= {"PREFECT_HOME": home.name, "PREFECT_SERVER_ANALYTICS_ENABLED": "false", "DO_NOT_TRACK": "1"}
+
+
+@pytest.fixture(autouse=True)
+def own_settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """The default settings, whatever the environment of the test run, with a work folder inside `tmp_path`."""
+    for name in [name for name in os.environ if name.startswith("REELMILL_")]:
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("REELMILL_WORK_DIR", str(tmp_path / "reelmill-work"))
+    settings.cache_clear()
+    yield
+    settings.cache_clear()
+
+
+@pytest.fixture(scope="session")
+def media_dir() -> Path:
+    """The folder of real clips. Skips where there is none; REELMILL_TEST_MEDIA names another."""
+    if not _MEDIA_DIR.is_dir():
+        pytest.skip("no folder of real clips: set REELMILL_TEST_MEDIA to one")
+    return _MEDIA_DIR
+
+
+@pytest.fixture(scope="session")
+def prefect_server() -> Iterator[str]:
+    """The API URL of a Prefect server that only this test process talks to, on a database of its own.
+
+    One for the whole session, since starting it takes seconds: never start another inside it, and count only what
+    your own test made.
+    """
+    from prefect.settings import get_current_settings
+    from prefect.testing.utilities import prefect_test_harness
+
+    with prefect_test_harness(server_startup_timeout=_SERVER_START_S):
+        yield str(get_current_settings().api.url)
