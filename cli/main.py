@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import sys
-from pathlib import Path
 from typing import Annotated, NoReturn
 
 from cyclopts import App, Parameter
@@ -69,7 +68,7 @@ def transcode(
     workers
         ffmpeg processes at once; one for each core when not given.
     damage
-        What becomes of a damaged source: refused (strict), encoded with a warning (lenient), also when cut off (salvage).
+        A damaged source is refused (strict) or encoded with a warning (lenient), also when cut off (salvage).
     copy_when_fits
         Copy streams that already are what a format needs instead of encoding them again.
     dry_run

@@ -11,9 +11,10 @@ import uuid
 from pathlib import Path
 from typing import Any
 
-from prefect import flow, runtime
+from prefect import flow
 from prefect.futures import PrefectFuture
 from prefect.logging import get_run_logger
+from prefect.runtime import flow_run
 
 from reelmill.encoding.records import PieceRecord, TrackRecord
 from reelmill.encoding.scan import scan_frames
@@ -37,7 +38,7 @@ Tracks = dict[str, TrackRecord]
 
 
 def _run_name() -> str:
-    job = runtime.flow_run.parameters["job"]
+    job = flow_run.parameters["job"]
     source = job["source"] if isinstance(job, dict) else job.source
     return f"transcode {Path(source).name}"
 

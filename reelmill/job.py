@@ -34,7 +34,7 @@ class TranscodeJob(BaseModel):
         json_schema_extra={"position": 3},
     )
     output: str | None = Field(
-        default=None, description="Folder for the results; beside the working folder, named after the source, when empty",
+        default=None, description="Folder for the results; SOURCE.reelmill in the current folder when empty",
         json_schema_extra={"position": 4},
     )  # fmt: skip
     name: str | None = Field(
@@ -52,7 +52,7 @@ class TranscodeJob(BaseModel):
     )
     damage: DamagePolicy = Field(
         default="lenient", json_schema_extra={"position": 8},
-        description="A damaged source is refused (strict), encoded with a warning (lenient), also when cut off (salvage)",
+        description="A damaged source is refused (strict) or encoded with a warning (lenient), also cut off (salvage)",
     )  # fmt: skip
     copy_when_fits: bool = Field(
         default=False,

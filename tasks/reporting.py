@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from typing import Any
 
 from prefect.artifacts import create_progress_artifact, update_progress_artifact
 
@@ -30,7 +31,7 @@ class ProgressReporter:
     def __init__(self, board: ProgressBoard, what: str):
         self._board = board
         self._what = what
-        self._artifact = create_progress_artifact(progress=0.0, key="progress", description=what)
+        self._artifact: Any = create_progress_artifact(progress=0.0, key="progress", description=what)
         self._told = time.monotonic()
 
     def update(self, *, at_once: bool = False) -> None:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import cast
 
-import av
+from av.error import FFmpegError
 from av.packet import Packet
+from av.video.codeccontext import VideoCodecContext
 from av.video.stream import VideoStream
 
 _PACKETS_AFTER = 4
@@ -21,14 +23,14 @@ class JoinDecoder:
     def __init__(self, stream: VideoStream, first_packets: Iterable[int]):
         self._stream = stream
         self._joins = set(first_packets)
-        self._since_keyframe: list[Packet] = []
-        self._at_join: list[Packet] = []
+        self._since_keyframe: list[Packet[VideoStream]] = []
+        self._at_join: list[Packet[VideoStream]] = []
         self._after = 0
         self._number = 0
         self.checked = 0
         self.wrong: list[str] = []
 
-    def take(self, packet: Packet) -> None:
+    def take(self, packet: Packet[VideoStream]) -> None:
         """Take the next video packet of the file."""
         if self._number in self._joins:
             self._at_join = [*self._since_keyframe, packet]
@@ -60,24 +62,24 @@ class JoinDecoder:
         self.checked += 1
         join = packets[-after]
         template = self._stream.codec_context
-        decoder = av.VideoCodecContext.create(template.codec.name, "r")
+        decoder = cast(VideoCodecContext, VideoCodecContext.create(template.codec.name, "r"))
         decoder.extradata = template.extradata
         decoder.options = {"err_detect": "explode"}
         before, behind = 0, 0
         try:
             for packet in (*packets, None):
-                for frame in decoder.decode(packet):
+                for frame in decoder.decode(packet):  # pyright: ignore[reportUnknownMemberType]
                     if frame.is_corrupt:
                         self._report(join, "a frame beside it is corrupt")
                     late = frame.dts is not None and join.dts is not None and frame.dts >= join.dts
                     before, behind = before + (not late), behind + late
-        except av.error.FFmpegError as error:
+        except FFmpegError as error:
             self._report(join, f"decoding failed: {error}")
             return
         if before + behind < after + 1:
             self._report(join, f"{before + behind} frames came out of {len(packets)} packets")
 
-    def _report(self, join: Packet, what: str) -> None:
+    def _report(self, join: Packet[VideoStream], what: str) -> None:
         time = join.pts if join.pts is not None else join.dts
         base = self._stream.time_base
         at = f"{float(time * base):.3f} s" if time is not None and base is not None else f"packet {self._number}"

@@ -11,7 +11,7 @@ from contextlib import suppress
 from fractions import Fraction
 from pathlib import Path
 
-import av
+from av.error import FFmpegError
 
 from reelmill.encoding.commands import encode_argv
 from reelmill.encoding.records import PieceRecord
@@ -25,7 +25,7 @@ from reelmill.planning.plan import Segment, VideoRendition, content_key
 from reelmill.settings import settings
 
 _FRAMES_OFF_AT_END = 1
-"""Frames by which a resampled last segment may differ: how long the source's last frame lasts is its decoder's guess."""
+"""Frames by which a resampled last segment may differ: how long the last frame lasts is the decoder's guess."""
 _NOISE_OF_ENTERING = re.compile(
     r"mmco: unref short failure|co located POCs unavailable|reference picture missing during reorder"
     r"|Missing reference picture|number of reference frames .* exceeds max|illegal short term buffer state"
@@ -122,7 +122,7 @@ def _read_piece(path: Path, time_base: Fraction) -> tuple[array[int], bytes]:
             ticks = (stream.time_base or Fraction(1)) / time_base
             exact = [pts * ticks.numerator // ticks.denominator for pts in times]
             return array("q", exact), bytes(stream.codec_context.extradata or b"")
-    except (av.error.FFmpegError, IndexError) as error:
+    except (FFmpegError, IndexError) as error:
         raise SegmentInexact(f"a piece that ffmpeg reported as written can't be opened: {error}") from error
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from array import array
-from fractions import Fraction
+from itertools import pairwise
 
 from reelmill.encoding.commands import scan_argv
 from reelmill.errors import MediaUnreadable
@@ -27,7 +27,7 @@ def scan_frames(source: Source, index: FrameIndex, *, attempt: str) -> tuple[Fra
     if not rows:
         raise MediaUnreadable(f"{source.path.name}: no frame of its video can be decoded")
     times = array("q", (int(row[2]) for row in rows))
-    ascending = all(earlier < later for earlier, later in zip(times, times[1:], strict=False))
+    ascending = all(earlier < later for earlier, later in pairwise(times))
     fault = index_fault(times) or (None if ascending else "its frames are not in the order of their times")
     found = FrameIndex(
         time_base=index.time_base, times=times if ascending else array("q", sorted(times)), entries=index.entries,

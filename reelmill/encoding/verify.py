@@ -6,10 +6,12 @@ from array import array
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
-from itertools import accumulate
+from itertools import accumulate, pairwise
 from pathlib import Path
+from typing import cast
 
-import av
+from av.packet import Packet
+from av.video.stream import VideoStream as AvVideoStream
 
 from reelmill.encoding.commands import first_frame_s
 from reelmill.encoding.joins import JoinDecoder
@@ -70,7 +72,7 @@ def verify_output(
 
 
 def _read(path: Path, joins: Sequence[int], *, in_order: bool) -> Found:
-    """Read every packet once. With `in_order` frames are stored as they are shown, and the reader's guess is not asked."""
+    """Read every packet once. With `in_order` frames are stored as they are shown: the reader need not guess."""
     found = Found()
     demuxer = demuxer_of(path)
     with open_container(path, demuxer) as container:
@@ -92,7 +94,7 @@ def _read(path: Path, joins: Sequence[int], *, in_order: bool) -> Found:
             spans[packet.stream_index] = (min(low, time), max(high, end))
             if video is None or packet.stream_index != video.index or found.joins is None:
                 continue
-            found.joins.take(packet)
+            found.joins.take(cast("Packet[AvVideoStream]", packet))
             if found.codecs[video.index] in ("vp8", "vp9") and is_hidden(found.codecs[video.index], bytes(packet)):
                 continue
             found.video_times.append(time)
@@ -151,7 +153,7 @@ def _check_times(found: Found, video: VideoRendition, expected: array[int]) -> C
     """Times must ascend and be those of the plan, to half a tick of the coarser clock, all moved by one amount."""
     base = found.video_base
     times = sorted(found.video_times)
-    ascending = all(earlier < later for earlier, later in zip(times, times[1:], strict=False))
+    ascending = all(earlier < later for earlier, later in pairwise(times))
     if not ascending or len(times) != len(expected) or not times:
         return Check(name="times", passed=False, found="two frames have one time, or frames are missing")
     shift = times[0] * base - expected[0] * video.time_base
@@ -177,7 +179,8 @@ def _check_shape(found: Found, video: VideoRendition) -> Check:
 
 def _check_colour(found: Found, plan: Plan, video: VideoRendition) -> Check:
     """What the source says of its colour, the output must say too; what the source leaves open may be filled in."""
-    assert found.video is not None and plan.source.video is not None
+    assert found.video is not None
+    assert plan.source.video is not None
     source, has = plan.source.video.colour, found.video.colour
     wrong: list[str] = []
     for name, unsaid in (("primaries", 2), ("transfer", 2), ("matrix", 2), ("range", 0)):

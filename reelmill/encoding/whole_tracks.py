@@ -1,4 +1,4 @@
-"""Makes an audio or subtitle track in one run over the whole source: never per segment, so there is nothing to click."""
+"""Makes an audio or subtitle track in one run over the whole source: without joins there is nothing to click."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import os
 from collections.abc import Callable
 from pathlib import Path
 
-import av
+from av.error import FFmpegError
 
 from reelmill.encoding.commands import track_argv
 from reelmill.encoding.pieces import refuse_changed
@@ -78,7 +78,7 @@ def _span(path: Path, suffix: str, argv: list[str]) -> tuple[float, float, float
                 if not packet.is_discard:
                     start = packet.pts if start is None else min(start, packet.pts)
                     end = max(packet.pts + (packet.duration or 0), end or packet.pts)
-    except (av.error.FFmpegError, IndexError) as error:
+    except (FFmpegError, IndexError) as error:
         raise ToolFailed(argv, 0, f"what it wrote can't be opened: {error}") from error
     if start is None or end is None or first is None or stream.time_base is None:
         raise ToolFailed(argv, 0, "it wrote a track without packets")

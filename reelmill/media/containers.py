@@ -2,28 +2,39 @@
 
 from __future__ import annotations
 
+from collections.abc import Generator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
 import av
 from av.container import InputContainer
+from av.format import ContainerFormat
 
 
-def open_container(path: Path, demuxer: str) -> InputContainer:
-    """Open a local file with a forced demuxer that can open nothing else."""
+@contextmanager
+def open_container(path: Path, demuxer: str) -> Generator[InputContainer]:
+    """Open a local file with a forced demuxer that can open nothing else.
 
-    def open_only_itself(url: str, flags: int, options: object) -> Any:
-        if url != str(path):
-            raise PermissionError(f"a source may not open {url}")
-        return path.open("rb")
+    Raises PermissionError when the file refers to another one, and what PyAV raises for what it can't read.
+    """
+    with ExitStack() as files:  # PyAV leaves what it was given open
 
-    return av.open(
-        str(path), format=demuxer, io_open=open_only_itself,
-        options={"protocol_whitelist": "file", "format_whitelist": demuxer_whitelist(demuxer)},
-        metadata_errors="replace",
-    )  # fmt: skip
+        def open_only_itself(url: str, flags: int, options: object) -> Any:
+            if url != str(path):
+                raise PermissionError(f"a source may not open {url}")
+            return files.enter_context(path.open("rb"))
+
+        container = files.enter_context(
+            av.open(
+                str(path), format=demuxer, io_open=open_only_itself,
+                options={"protocol_whitelist": "file", "format_whitelist": demuxer_whitelist(demuxer)},
+                metadata_errors="replace",
+            )
+        )  # fmt: skip
+        yield container
 
 
 def demuxer_whitelist(demuxer: str) -> str:
     """Return the value for `-format_whitelist`: the forced demuxer's full name, and nothing else."""
-    return av.format.ContainerFormat(demuxer, "r").name
+    return ContainerFormat(demuxer, "r").name

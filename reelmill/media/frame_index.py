@@ -8,6 +8,7 @@ from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
+from itertools import pairwise
 from pathlib import Path
 from typing import Literal
 
@@ -84,7 +85,7 @@ class FrameIndex:
         slack = max(self.time_base, Fraction(1, 1000)) / self.time_base
         step = 1 / (rate * self.time_base)
         places = [round((pts - self.first) / step) for pts in self.times]
-        distinct = all(earlier < later for earlier, later in zip(places, places[1:], strict=False))
+        distinct = all(earlier < later for earlier, later in pairwise(places))
         near = all(abs(pts - self.first - n * step) <= slack for pts, n in zip(self.times, places, strict=True))
         return distinct and near
 

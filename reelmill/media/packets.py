@@ -1,6 +1,6 @@
 """What a packet shows without decoding it: whether its frame is hidden, and whether decoding may start there.
 
-Sources: H.264 (ITU-T H.264, 7.4.1), HEVC (ITU-T H.265, 7.4.2.2), VP8 (RFC 6386, 9.1), VP9 (bitstream specification, 6.2).
+Sources: ITU-T H.264 7.4.1, ITU-T H.265 7.4.2.2 (HEVC), RFC 6386 9.1 (VP8), VP9 bitstream specification 6.2.
 """
 
 from __future__ import annotations

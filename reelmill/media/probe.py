@@ -6,6 +6,7 @@ import json
 import sys
 from array import array
 from fractions import Fraction
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -114,7 +115,7 @@ def _refuse_bad_video(name: str, video: VideoStream, index: FrameIndex) -> None:
         raise MediaUnreadable(f"{name} has a video stream without frames")
     if len(index) < 2:
         return
-    gap = max(later - earlier for earlier, later in zip(index.times, index.times[1:], strict=False))
+    gap = max(later - earlier for earlier, later in pairwise(index.times))
     if gap * index.time_base > limits.max_gap_s:
         hours = float(gap * index.time_base) / 3600
         raise LimitTimeline(f"{name} has a gap of {hours:.1f} h between two frames")

@@ -12,7 +12,8 @@ import json
 import resource
 import sys
 from array import array
-from contextlib import suppress
+from collections.abc import Generator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from fractions import Fraction
 from pathlib import Path
@@ -20,6 +21,7 @@ from typing import Any
 
 import av
 from av.container import InputContainer
+from av.error import FFmpegError
 
 from reelmill.errors import FormatNotAllowed, JobRejected, LimitPixels, MediaTruncated, MediaUnreadable
 from reelmill.media.containers import open_container
@@ -65,7 +67,7 @@ def describe(path: Path, max_pixels: int, *, salvage: bool) -> tuple[dict[str, A
     refuse_bad_duration(path, demuxer)
     if not salvage:
         refuse_truncated(path, demuxer)
-    with _open(path, demuxer) as container:
+    with _opened(path, demuxer) as container:
         _refuse_bad_header(container, path.name)
         video = main_video(container)
         if video is not None and video.codec_context.width * video.codec_context.height > max_pixels:
@@ -93,12 +95,14 @@ def describe(path: Path, max_pixels: int, *, salvage: bool) -> tuple[dict[str, A
         return {"source": source, "index": index}, array("q", sorted(scan.pts))
 
 
-def _open(path: Path, demuxer: str) -> InputContainer:
+@contextmanager
+def _opened(path: Path, demuxer: str) -> Generator[InputContainer]:
     try:
-        return open_container(path, demuxer)
+        with open_container(path, demuxer) as container:
+            yield container
     except PermissionError as error:
         raise FormatNotAllowed(f"{path.name} refers to other files: {error}") from error
-    except (av.error.FFmpegError, ValueError, MemoryError) as error:
+    except (FFmpegError, ValueError, MemoryError) as error:
         raise MediaUnreadable(f"{path.name} can't be opened as {demuxer}: {error}") from error
 
 
@@ -116,7 +120,7 @@ def _scan_packets(container: InputContainer, video_index: int | None) -> Scan:
     name = codec.codec.canonical_name if codec else ""
     extradata = bytes(codec.extradata or b"") if codec else b""
     last_pts = -(1 << 62)
-    with suppress(av.error.FFmpegError):
+    with suppress(FFmpegError):
         for packet in container.demux():
             if packet.size == 0:
                 continue

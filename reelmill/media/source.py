@@ -1,4 +1,4 @@
-"""What a probe knows of a source: its identity, streams, times, colour, chapters and tags. Frozen, and prints as JSON."""
+"""What a probe knows of a source: identity, streams, times, colour, chapters and tags. Frozen, and prints as JSON."""
 
 from __future__ import annotations
 

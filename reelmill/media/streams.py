@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from contextlib import suppress
 from fractions import Fraction
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
-import av
 from av.container import InputContainer
+from av.error import FFmpegError
 from av.sidedata.sidedata import Type as SideData
 from av.stream import Disposition
 from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
 from reelmill.media.containers import open_container
-
 
 Span = tuple[int, int]
 _FIRST_FRAME_PACKETS = 400
@@ -48,10 +48,10 @@ def first_frame(path: Path, demuxer: str) -> VideoFrame | None:
     """Decode the first frame of the main video, for what only a frame tells; None when none decodes soon."""
     with open_container(path, demuxer) as container:
         video = main_video(container)
-        if video is None or video.codec_context is None:
+        if video is None:
             return None
         for number, packet in enumerate(container.demux(video)):
-            with suppress(av.error.FFmpegError):
+            with suppress(FFmpegError):
                 for frame in packet.decode():
                     return frame
             if number > _FIRST_FRAME_PACKETS:
@@ -63,7 +63,7 @@ def describe_streams(container: InputContainer, spans: dict[int, Span], frame: V
     """Return the stream fields of a `Source` as JSON values."""
     chosen = main_video(container)
     found: dict[str, Any] = {"video": None, "audio": [], "subtitles": [], "others": [], "more_video": []}
-    for stream in container.streams:
+    for stream in cast(Iterable[Any], container.streams):
         common = _common(stream, spans.get(stream.index))
         if stream.type == "video":
             if is_cover(stream) or not stream.codec_context.width:
@@ -105,7 +105,8 @@ def _common(stream: Any, span: Span | None) -> dict[str, Any]:
 
 def _video(stream: VideoStream, frame: VideoFrame | None) -> dict[str, Any]:
     codec = stream.codec_context
-    hdr = {_HDR[each.type] for each in frame.side_data if each.type in _HDR} if frame else set[str]()
+    side_data = cast(Iterable[Any], frame.side_data if frame else ())
+    hdr = {_HDR[each.type] for each in side_data if each.type in _HDR}
     return {
         "width": codec.width,
         "height": codec.height,

@@ -48,6 +48,7 @@ def choose_cut(
     count = min(count, most_segments, len(index))
     if count < 2:
         return Cut((), f"not cut: {float(duration):.1f} s are encoded as fast in one piece")
+    boundaries: tuple[int, ...] = ()
     while count > 1:
         boundaries = _boundaries(index, count)
         asked = target_s is not None

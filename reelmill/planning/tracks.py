@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from fractions import Fraction
+from typing import Any
 
 from reelmill.errors import InvalidProfile, NoAudioStream
 from reelmill.formats import Format
@@ -50,7 +51,7 @@ def _audio_rendition(source: Source, track: AudioStream, format: Format, profile
             f"allowed: {held}"
         )
     codec = track.codec if copies else codec
-    common = {
+    common: dict[str, Any] = {
         "kind": "audio",
         "stream_index": track.index,
         "codec": codec,

@@ -42,7 +42,9 @@ def test_containers_take_the_sample_rates_the_table_says(container: str, codec: 
     taken = tuple(
         rate for rate in table.sample_rates if ffmpeg_takes(*argv, str(rate), str(tmp_path / f"x.{container}"))
     )
-    assert taken == CONTAINER_SAMPLE_RATES[container, codec]
+    # AVI takes more than it can time (see the table), so it is narrower on purpose.
+    listed = CONTAINER_SAMPLE_RATES[container, codec]
+    assert set(listed) <= set(taken) if container == "avi" else taken == listed
 
 
 @pytest.mark.parametrize(
