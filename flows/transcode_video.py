@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import time
 import uuid
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,11 +18,10 @@ from prefect.futures import PrefectFuture
 from prefect.logging import get_run_logger
 from prefect.runtime import flow_run
 
-from reelmill.encoding.records import PieceRecord, TrackRecord
 from reelmill.encoding.scan import scan_frames
 from reelmill.errors import MediaDamaged, SegmentInexact, VerifyFailed
 from reelmill.job import TranscodeJob
-from reelmill.manifest import Manifest, OutputReport, RenditionReport
+from reelmill.manifest import Manifest
 from reelmill.media.frame_index import FrameIndex, save_times
 from reelmill.media.tool import cancel_job, forget_job
 from reelmill.planning.plan import Plan
@@ -30,11 +31,11 @@ from reelmill.publishing import attempt_folder, finished_manifest, refuse_taken
 from reelmill.settings import settings
 from reelmill.workspace import Workspace, open_workspace, refuse_full_disk
 from tasks.dispatch import Dispatcher
+from tasks.gathering import Gathered
 from tasks.reporting import ProgressReporter
 from tasks.transcoding import encode_segment, make_track, merge_output, post_process, probe_source, publish
 
-Pieces = dict[str, list[PieceRecord]]
-Tracks = dict[str, TrackRecord]
+Submission = Callable[[], PrefectFuture[Any]]
 
 
 def _run_name() -> str:
@@ -60,9 +61,9 @@ def transcode_video(job: TranscodeJob) -> Manifest:
         refuse_taken(accepted.output, key, [output.file_name for output in plan.outputs])
         refuse_full_disk(plan, accepted.output)
         with open_workspace(key) as workspace, attempt_folder(accepted.output, key, attempt) as folder:
-            plan, reports, pieces, tracks = _make_outputs(accepted, plan, index, workspace, folder, attempt)
-            renditions, warnings = _rendition_reports(plan, pieces, tracks)
-            manifest = post_process(accepted, plan, reports, renditions, warnings, time.monotonic() - started)
+            plan, made = _make_outputs(accepted, plan, index, workspace, folder, attempt)
+            reports = [made.reports[output.format] for output in plan.outputs]
+            manifest = post_process(accepted, plan, reports, *made.rendition_reports(), time.monotonic() - started)
             publish(manifest, folder, accepted.output)
             workspace.remove()
         return manifest
@@ -76,7 +77,7 @@ def transcode_video(job: TranscodeJob) -> Manifest:
 
 def _make_outputs(
     accepted: AcceptedJob, plan: Plan, index: FrameIndex | None, workspace: Workspace, folder: Path, attempt: str
-) -> tuple[Plan, list[OutputReport], Pieces, Tracks]:
+) -> tuple[Plan, Gathered]:
     """Encode and merge by the plan; where its pieces can't be exact, by a more careful one, in the end uncut.
 
     The packets' word for the times of the frames is checked by every piece. Where a piece disagrees, the source is
@@ -90,8 +91,7 @@ def _make_outputs(
     while True:
         workspace.save_plan(plan)
         try:
-            reports, pieces, tracks = _encode_and_merge(accepted, plan, workspace, folder, attempt)
-            return plan, reports, pieces, tracks
+            return plan, _encode_and_merge(accepted, plan, workspace, folder, attempt)
         except SegmentInexact as error:
             get_run_logger().warning("%s; planning again", error)
             plan = _more_careful_plan(accepted, plan, index, workspace, attempt, error)
@@ -112,75 +112,35 @@ def _more_careful_plan(
     return plan_job(accepted, plan.source, scanned, whole_because=whole_because)
 
 
-def _encode_and_merge(
-    accepted: AcceptedJob, plan: Plan, workspace: Workspace, folder: Path, attempt: str
-) -> tuple[list[OutputReport], Pieces, Tracks]:
+def _encode_and_merge(accepted: AcceptedJob, plan: Plan, workspace: Workspace, folder: Path, attempt: str) -> Gathered:
     """Run every task of the plan; a format is merged as soon as its own pieces and tracks are done."""
-    pieces: Pieces = {each.id: [] for each in plan.video}
-    tracks: Tracks = {}
-    reports: dict[str, OutputReport] = {}
+    gathered = Gathered(plan, workspace.pieces)
     progress = board(attempt)
     progress.begin(sum(each.frames for each in plan.video), len(plan.order) + len(plan.tracks) + len(plan.outputs))
     reporter = ProgressReporter(progress, plan.source.path.name)
-    workers = accepted.job.workers or settings().workers
-    work: Dispatcher[tuple[str, str, int]] = Dispatcher(workers, on_wait=reporter.update)
-    strict = accepted.job.damage == "strict"
-
-    def add_piece(rendition_id: str, number: int, *, anew: bool = False) -> None:
-        rendition = plan.rendition(rendition_id)
-        segment, bare = rendition.segments[number], rendition.model_copy(update={"segments": ()})
-        encode = encode_segment.with_options(result_storage=workspace.records, refresh_cache=anew)
-        arguments = (plan.source, bare, segment, workspace.pieces, plan.encoder_threads, strict, attempt)
-        work.add(("piece", rendition_id, number), lambda: encode.submit(*arguments), first=anew)
-
-    def add_track(track_id: str, *, anew: bool = False) -> None:
-        make = make_track.with_options(result_storage=workspace.records, refresh_cache=anew)
-        arguments = (plan.source, plan.track(track_id), workspace.pieces, strict, attempt)
-        work.add(("track", track_id, 0), lambda: make.submit(*arguments), first=anew)
-
-    def add_ready_merges() -> None:
-        for output in plan.outputs:
-            done = all(each in tracks for each in output.tracks)
-            if output.video:
-                done = done and len(pieces[output.video]) == len(plan.rendition(output.video).segments)
-            if done and output.format not in merging:
-                merging.add(output.format)
-                mine = {output.video: pieces[output.video]} if output.video else {}
-                sounds = {each: tracks[each] for each in output.tracks}
-                arguments = (plan, output, mine, sounds, workspace.pieces, folder / output.file_name)
-                work.add(
-                    ("merge", output.format, 0),
-                    lambda arguments=arguments: merge_output.submit(*arguments, workspace.frame_times, attempt),
-                    first=True,
-                )
-
-    merging: set[str] = set()
+    work: Dispatcher[tuple[str, str, int]] = Dispatcher(
+        accepted.job.workers or settings().workers, on_wait=reporter.update
+    )
+    submit = _submissions(plan, workspace, attempt, strict=accepted.job.damage == "strict")
     for each in plan.tracks:
-        add_track(each.id)
+        work.add(("track", each.id, 0), submit("track", each.id, 0))
     for task in plan.order:
-        add_piece(task.rendition, task.segment)
-    add_ready_merges()
+        work.add(("piece", task.rendition, task.segment), submit("piece", task.rendition, task.segment))
     try:
+        _add_merges(work, gathered, plan, workspace, folder, attempt)
         for (kind, name, number), future in work:
-            result = future.result()
-            if kind == "piece":
-                piece = PieceRecord.model_validate(result)
-                if _was_kept(future) and not piece.is_intact(workspace.pieces):
-                    add_piece(name, number, anew=True)
-                    continue
-                pieces[name].append(piece.model_copy(update={"reused": _was_kept(future)}))
-                progress.finish(f"{name}-{number:05d}", piece.frames, kept=_was_kept(future))
-            elif kind == "track":
-                track = TrackRecord.model_validate(result)
-                if _was_kept(future) and not track.is_intact(workspace.pieces):
-                    add_track(name, anew=True)
-                    continue
-                tracks[name] = track
-                progress.finish(f"track {name}", 0)
+            result, kept = future.result(), future.state.name == "Cached"
+            if kind == "merge":
+                gathered.reports[name] = result
             else:
-                reports[name] = result
-                progress.finish(f"merge {name}", 0)
-            add_ready_merges()
+                take = partial(gathered.take_track, name) if kind == "track" else gathered.take_piece
+                record = take(result, kept=kept)
+                if record is None:
+                    work.add((kind, name, number), submit(kind, name, number, anew=True), first=True)
+                    continue
+            frames = plan.rendition(name).segments[number].frames if kind == "piece" else 0
+            progress.finish(f"{name}-{number:05d}" if kind == "piece" else f"{kind} {name}", frames, kept=kept)
+            _add_merges(work, gathered, plan, workspace, folder, attempt)
             reporter.update()
     except BaseException:
         work.drop_waiting()
@@ -190,36 +150,42 @@ def _encode_and_merge(
         forget_job(attempt)
         raise
     reporter.update(at_once=True)
-    return [reports[output.format] for output in plan.outputs], pieces, tracks
+    return gathered
 
 
-def _was_kept(future: PrefectFuture[Any]) -> bool:
-    return future.state.name == "Cached"
+def _submissions(plan: Plan, workspace: Workspace, attempt: str, *, strict: bool) -> Callable[..., Submission]:
+    """Return what makes the submission of a piece or a track; `anew` when its record is kept but its file is not."""
+    encode = encode_segment.with_options(result_storage=workspace.records)
+    make = make_track.with_options(result_storage=workspace.records)
+    bare = {each.id: each.model_copy(update={"segments": ()}) for each in plan.video}
+
+    def submission(kind: str, name: str, number: int, *, anew: bool = False) -> Submission:
+        if kind == "track":
+            made = make.with_options(refresh_cache=True) if anew else make
+            return partial(made.submit, plan.source, plan.track(name), workspace.pieces, strict, attempt)
+        encoded = encode.with_options(refresh_cache=True) if anew else encode
+        segment = plan.rendition(name).segments[number]
+        return partial(
+            encoded.submit, plan.source, bare[name], segment, workspace.pieces, plan.encoder_threads, strict, attempt
+        )
+
+    return submission
 
 
-def _rendition_reports(plan: Plan, pieces: Pieces, tracks: Tracks) -> tuple[list[RenditionReport], list[str]]:
-    """Return what each rendition took, and what its decoders complained of."""
-    reports: list[RenditionReport] = []
-    warnings: list[str] = []
-    for video in plan.video:
-        mine = pieces[video.id]
-        reports.append(
-            RenditionReport(
-                id=video.id, kind="video", codec=video.codec, segments=len(mine), frames=video.frames,
-                cpu_s=round(sum(each.cpu_s for each in mine), 3), wall_s=round(sum(each.wall_s for each in mine), 3),
-                reused_segments=sum(each.reused for each in mine),
-            )
+def _add_merges(
+    work: Dispatcher[tuple[str, str, int]],
+    gathered: Gathered,
+    plan: Plan,
+    workspace: Workspace,
+    folder: Path,
+    attempt: str,
+) -> None:
+    """Queue the merge of every format that has become complete, before what is still to be encoded."""
+    for output in gathered.ready_outputs():
+        pieces = {output.video: gathered.pieces[output.video]} if output.video else {}
+        tracks = {name: gathered.tracks[name] for name in output.tracks}
+        merge = partial(
+            merge_output.submit, plan, output, pieces, tracks, workspace.pieces, folder / output.file_name,
+            workspace.frame_times, attempt,
         )  # fmt: skip
-        complaints = [message for each in mine for message in each.messages]
-        if complaints:
-            warnings.append(f"MediaDamaged: the decoder reported {len(complaints)} errors, first: {complaints[0]}")
-    for track in plan.tracks:
-        record = tracks[track.id]
-        reports.append(
-            RenditionReport(
-                id=track.id, kind=track.kind, codec="copy" if track.copies else track.codec, segments=1, frames=None,
-                cpu_s=round(record.cpu_s, 3), wall_s=round(record.wall_s, 3),
-            )
-        )  # fmt: skip
-        warnings.extend(record.warnings)
-    return reports, warnings
+        work.add(("merge", output.format, 0), merge, first=True)

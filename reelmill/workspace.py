@@ -75,6 +75,8 @@ def open_workspace(job_key: str) -> Generator[Workspace]:
         workspace = Workspace(jobs / job_key)
         workspace.pieces.mkdir(parents=True, exist_ok=True)
         workspace.records.mkdir(parents=True, exist_ok=True)
+        for unfinished in workspace.pieces.glob("*.part"):  # a killed run's: only we are here
+            unfinished.unlink()
         yield workspace
         if not workspace.root.exists():
             Path(lock.name).unlink(missing_ok=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from array import array
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
 from itertools import accumulate, pairwise
@@ -25,7 +25,7 @@ from reelmill.media.identity import file_digest
 from reelmill.media.packets import is_hidden
 from reelmill.media.source import VideoStream
 from reelmill.media.streams import describe_streams, first_frame
-from reelmill.planning.plan import OutputPlan, Plan, TrackRendition, VideoRendition
+from reelmill.planning.plan import LeftOut, OutputPlan, Plan, TrackRendition, VideoRendition
 
 _TRACK_START_SLACK_S = 0.03
 """MP3's encoder delay, which no container takes off, and rounding to milliseconds."""
@@ -39,7 +39,10 @@ class Found:
 
     kinds: list[str] = field(default_factory=list[str])
     codecs: list[str] = field(default_factory=list[str])
-    languages: list[str | None] = field(default_factory=list[str | None])
+    labels: list[dict[str, str]] = field(default_factory=list[dict[str, str]])
+    """Language and title of each stream, where it has them."""
+    tags: dict[str, str] = field(default_factory=dict[str, str])
+    chapters: int = 0
     spans: dict[int, tuple[Fraction, Fraction]] = field(default_factory=dict[int, tuple[Fraction, Fraction]])
     video_times: array[int] = field(default_factory=lambda: array("q"))
     video_base: Fraction = Fraction(1)
@@ -64,7 +67,8 @@ def verify_output(
     if checks[0].passed and video is not None and expected is not None:
         checks += _check_video(found, plan, video, expected)
     if checks[0].passed:
-        checks += _check_tracks(found, plan, output, tracks, has_video=video is not None)
+        checks += _check_tracks(found, plan, output, tracks, video)
+        checks += _check_chapters(found, plan, output)
     failed = [f"{check.name}: {check.found}" for check in checks if not check.passed]
     if failed:
         raise VerifyFailed(f"{output.file_name} is not what was planned: " + "; ".join(failed))
@@ -79,7 +83,9 @@ def _read(path: Path, joins: Sequence[int], *, in_order: bool) -> Found:
         for stream in container.streams:
             found.kinds.append(stream.type)
             found.codecs.append(stream.codec_context.codec.canonical_name if stream.codec_context else "none")
-            found.languages.append({key.lower(): value for key, value in stream.metadata.items()}.get("language"))
+            found.labels.append({key.lower(): value for key, value in stream.metadata.items()})
+        found.tags = {key.lower(): value for key, value in container.metadata.items()}
+        found.chapters = len(container.chapters())
         video = next(iter(container.streams.video), None)
         if video is not None:
             found.video_base = video.time_base or Fraction(1)
@@ -195,30 +201,54 @@ def _check_colour(found: Found, plan: Plan, video: VideoRendition) -> Check:
 
 
 def _check_tracks(
-    found: Found, plan: Plan, output: OutputPlan, tracks: Mapping[str, TrackRecord], *, has_video: bool
+    found: Found, plan: Plan, output: OutputPlan, tracks: Mapping[str, TrackRecord], video: VideoRendition | None
 ) -> list[Check]:
-    """Compare each track's start and end, against the first frame, with what they were in the source."""
+    """Compare each audio track's start and end, against the first frame, with what they were in the source.
+
+    Without video, they are compared with the first track.
+    """
+    if video is not None:
+        moved_s = float(min(found.video_times) * found.video_base - first_frame_s(plan.source, video))
+    else:
+        moved_s = float(found.spans[0][0]) - tracks[output.tracks[0]].start_s
+    tick_s = float(1 / output.avi_frame_rate) if output.avi_frame_rate else float(video.time_base if video else 0)
     checks: list[Check] = []
-    if not has_video:
-        return checks
-    video = plan.rendition(output.video or "")
-    moved_s = float(min(found.video_times) * found.video_base - first_frame_s(plan.source, video))
-    tick_s = float(video.time_base if FORMATS[output.format].variable_frame_rate else 1 / (output.avi_frame_rate or 25))
-    for number, name in enumerate(output.tracks, start=1):
-        track, record = plan.track(name), tracks[name]
-        if track.kind != "audio":
+    for number, name in enumerate(output.tracks, start=0 if video is None else 1):
+        record = tracks[name]
+        if plan.track(name).kind != "audio":
             continue
         starts_s = _offset(float(found.spans[number][0]) - moved_s, record)
         ends_s = float(found.spans[number][1]) - moved_s - record.end_s
-        start_slack = _TRACK_START_SLACK_S + tick_s
-        close = abs(starts_s) <= start_slack and abs(ends_s) <= _TRACK_END_SLACK_S + tick_s
-        checks.append(
-            Check(
-                name=f"audio offset {number}", passed=close,
-                found=f"{starts_s * 1e3:+.1f} ms at the start, {ends_s * 1e3:+.1f} ms at the end",
-            )
-        )  # fmt: skip
+        close = abs(starts_s) <= _TRACK_START_SLACK_S + tick_s and abs(ends_s) <= _TRACK_END_SLACK_S + tick_s
+        evidence = f"{starts_s * 1e3:+.1f} ms at the start, {ends_s * 1e3:+.1f} ms at the end"
+        checks.append(Check(name=f"audio offset {number}", passed=close, found=evidence))
     return checks
+
+
+def _check_chapters(found: Found, plan: Plan, output: OutputPlan) -> list[Check]:
+    wanted = len(plan.source.chapters) if FORMATS[output.format].chapters else 0
+    return (
+        [Check(name="chapters", passed=found.chapters == wanted, found=f"{found.chapters} of {wanted}")]
+        if wanted
+        else []
+    )
+
+
+def _labels_left_out(
+    plan: Plan, output: OutputPlan, found: Found, renditions: Sequence[VideoRendition | TrackRendition]
+) -> Iterator[LeftOut]:
+    """Yield the tags, languages and titles of the source that are not found in the output."""
+    tags = [key for key in plan.source.tags if key.lower() not in found.tags]
+    if tags:
+        yield LeftOut(what=f"tags {', '.join(sorted(tags))}", reason=f"{output.format} has no place for them")
+    for number, rendition in enumerate(renditions):
+        if isinstance(rendition, VideoRendition):
+            continue
+        for name, value in (("language", rendition.language), ("title", rendition.title)):
+            # MP4 keeps a track's title under the name of its handler.
+            if value and value not in found.labels[number].values():
+                reason = f"{output.format} has no place for it"
+                yield LeftOut(what=f"{name} {value!r} of {rendition.id}", reason=reason)
 
 
 def _offset(start_s: float, record: TrackRecord) -> float:
@@ -237,7 +267,7 @@ def _report(
             codec=found.codecs[number],
             start_s=round(float(found.spans[number][0]), 6),
             end_s=round(float(found.spans[number][1]), 6),
-            language=found.languages[number],
+            language=found.labels[number].get("language"),
             rendition=rendition.id,
         )
         for number, rendition in enumerate(renditions)
@@ -246,5 +276,6 @@ def _report(
         format=output.format, file_name=output.file_name, size_bytes=path.stat().st_size, sha256=file_digest(path),
         duration_s=round(float(max(ends) - min(starts)), 6), frames=len(found.video_times) if found.video else None,
         width=found.video.width if found.video else None, height=found.video.height if found.video else None,
-        streams=streams, checks=tuple(checks), left_out=output.left_out,
+        streams=streams, checks=tuple(checks),
+        left_out=(*output.left_out, *_labels_left_out(plan, output, found, renditions)),
     )  # fmt: skip

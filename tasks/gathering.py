@@ -1,0 +1,80 @@
+"""Combine: collects what the encode and track tasks made, and says which outputs can be merged."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from reelmill.encoding.records import PieceRecord, TrackRecord
+from reelmill.manifest import OutputReport, RenditionReport
+from reelmill.planning.plan import OutputPlan, Plan
+
+
+class Gathered:
+    """The finished pieces, tracks and outputs of one plan. `folder` is where the working files are."""
+
+    def __init__(self, plan: Plan, folder: Path):
+        self._plan = plan
+        self._folder = folder
+        self._merging: set[str] = set()
+        self.pieces: dict[str, list[PieceRecord]] = {video.id: [] for video in plan.video}
+        self.tracks: dict[str, TrackRecord] = {}
+        self.reports: dict[str, OutputReport] = {}
+
+    def take_piece(self, result: dict[str, Any], *, kept: bool) -> PieceRecord | None:
+        """Take the record of a piece; None, and not taken, when it is of an earlier run and its file is gone or spoilt."""
+        record = PieceRecord.model_validate(result)
+        if kept and not record.is_intact(self._folder):
+            return None
+        self.pieces[record.rendition].append(record.model_copy(update={"reused": kept}))
+        return record
+
+    def take_track(self, name: str, result: dict[str, Any], *, kept: bool) -> TrackRecord | None:
+        """Take the record of the track called `name`; None like `take_piece`."""
+        record = TrackRecord.model_validate(result)
+        if kept and not record.is_intact(self._folder):
+            return None
+        self.tracks[name] = record
+        return record
+
+    def ready_outputs(self) -> list[OutputPlan]:
+        """Return the outputs whose last piece or track came since the last call."""
+        ready = [
+            output for output in self._plan.outputs if output.format not in self._merging and self._has_all(output)
+        ]
+        self._merging.update(output.format for output in ready)
+        return ready
+
+    def _has_all(self, output: OutputPlan) -> bool:
+        if any(track not in self.tracks for track in output.tracks):
+            return False
+        video = self._plan.rendition(output.video) if output.video else None
+        return video is None or len(self.pieces[video.id]) == len(video.segments)
+
+    def rendition_reports(self) -> tuple[list[RenditionReport], list[str]]:
+        """Return what each rendition took, and what its decoders complained of."""
+        reports: list[RenditionReport] = []
+        warnings: list[str] = []
+        for video in self._plan.video:
+            mine = self.pieces[video.id]
+            reports.append(
+                RenditionReport(
+                    id=video.id, kind="video", codec=video.codec, segments=len(mine), frames=video.frames,
+                    cpu_s=round(sum(each.cpu_s for each in mine), 3),
+                    wall_s=round(sum(each.wall_s for each in mine), 3),
+                    reused_segments=sum(each.reused for each in mine),
+                )
+            )  # fmt: skip
+            complaints = [message for each in mine for message in each.messages]
+            if complaints:
+                warnings.append(f"MediaDamaged: the decoder reported {len(complaints)} errors, first: {complaints[0]}")
+        for track in self._plan.tracks:
+            record = self.tracks[track.id]
+            reports.append(
+                RenditionReport(
+                    id=track.id, kind=track.kind, codec="copy" if track.copies else track.codec, segments=1,
+                    frames=None, cpu_s=round(record.cpu_s, 3), wall_s=round(record.wall_s, 3),
+                )
+            )  # fmt: skip
+            warnings.extend(record.warnings)
+        return reports, warnings
