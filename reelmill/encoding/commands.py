@@ -33,13 +33,14 @@ def encode_argv(
     Decoding starts at the segment's entry, early enough, and `trim` keeps exactly the frames of its range; filters that
     look at several frames come before it, so that a piece is what one run over the whole source would have made there.
     """
+    assert source.video is not None
     options = {"copyts": None, "noaccurate_seek": None, "threads": 1 if threads == 1 else 0, "max_pixels": max_pixels}
     # A picture that changes its size midway is scaled; building the filters anew would lose the frames inside them.
     options["reinit_filter"] = 0
     if segment.entry_s is not None:
         options |= {"ss": seconds(segment.entry_s - source.start_s)}
     stream: Any = _source_input(source, **options)[str(rendition.stream_index)]
-    for name, arguments in _filters(rendition, segment):
+    for name, arguments in _filters(rendition, segment, source.video.time_base):
         stream = stream.filter(name, **arguments)
     output = ffmpeg.output(
         stream, f"file:{out}", format="mp4", fps_mode="passthrough", enc_time_base=str(rendition.time_base),
@@ -49,9 +50,10 @@ def encode_argv(
     return _argv(tool, output)
 
 
-def _filters(rendition: VideoRendition, segment: Segment) -> Iterable[tuple[str, dict[str, Any]]]:
+def _filters(rendition: VideoRendition, segment: Segment, time_base: Fraction) -> Iterable[tuple[str, dict[str, Any]]]:
     if rendition.deinterlace:
         yield "bwdif", {"mode": "send_frame"}
+        yield "settb", {"expr": str(time_base)}  # it counts in half ticks
     if rendition.frame_rate:
         yield "setpts", {"expr": _less(rendition.first_pts)}
         yield "fps", {"fps": str(rendition.frame_rate)}
