@@ -38,6 +38,8 @@ bench: $(READY) ## Measure
 docs: $(READY) ## Write the reference pages that are made from the code
 	$(BIN)/python -m reelmill.profiles.reference > docs/profiles.md
 	$(BIN)/python -m reelmill.errors_reference > docs/errors.md
+	$(BIN)/python -m reelmill.manifest_reference > docs/manifest.md
+	$(BIN)/python -m reelmill.settings_reference > docs/settings.md
 
 lock: $(UV) ## Write requirements/*.txt anew from pyproject.toml; newer versions with ARGS=--upgrade
 	$(COMPILE) pyproject.toml -o requirements/main.txt $(ARGS)

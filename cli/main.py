@@ -13,6 +13,7 @@ from rich.console import Console
 import reelmill
 from cli import profiles
 from cli.plan_view import plan_as_json, print_plan
+from cli.prefect_server import prefect_server
 from cli.result_view import print_result
 from reelmill.errors import InvalidParameter, ReelmillError, one_line
 from reelmill.formats import FormatName
@@ -21,12 +22,14 @@ from reelmill.manifest import Manifest
 from reelmill.preparing import AcceptedJob, accept_job, plan_job, probe_job
 from reelmill.profiles.problems import explain
 from reelmill.publishing import finished_manifest, refuse_taken
+from reelmill.settings import Settings
 from reelmill.workspace import refuse_full_disk
 
 app = App(
     name="reelmill",
     help="One video in, every format out, encoded in parallel, and proof that nothing was lost.",
     version=reelmill.__version__,
+    suppress_keyboard_interrupt=False,  # `main` tells it
 )
 app.command(profiles.app)
 _INTERRUPTED = 130
@@ -37,7 +40,9 @@ def transcode(
     source: str,
     /,
     *,
-    format: Annotated[tuple[FormatName, ...], Parameter(name=["--format", "-f"], consume_multiple=False)] = (),
+    format: Annotated[
+        tuple[FormatName, ...], Parameter(name=["--format", "-f"], negative="", consume_multiple=False)
+    ] = (),
     profile: Annotated[str | None, Parameter(name=["--profile", "-p"])] = None,
     output: Annotated[str | None, Parameter(name=["--output", "-o"])] = None,
     name: str | None = None,
@@ -86,16 +91,17 @@ def transcode(
     found, index = probe_job(accepted, "prepare")
     key = accepted.key_for(found)
     plan = plan_job(accepted, found, index)
+    manifest = finished_manifest(accepted.output, key)
+    if manifest is None:
+        refuse_taken(accepted.output, key, [each.file_name for each in plan.outputs])
+        refuse_full_disk(plan, accepted.output)
     if dry_run:
         if json_output:
             print(json.dumps(plan_as_json(plan, accepted.output), indent=2))
         else:
             print_plan(Console(), plan, accepted.output)
         return 0
-    manifest = finished_manifest(accepted.output, key)
     if manifest is None:
-        refuse_taken(accepted.output, key, [each.file_name for each in plan.outputs])
-        refuse_full_disk(plan, accepted.output)
         manifest = _run(accepted, verbose=verbose)
     else:
         print("finished already: nothing was encoded", file=sys.stderr)
@@ -108,18 +114,17 @@ def transcode(
 
 def _run(accepted: AcceptedJob, *, verbose: bool) -> Manifest:
     """Run the flow in this process, with a Prefect server that is up, or a temporary one."""
-    from cli.prefect_server import use_prefect
-
-    use_prefect(verbose=verbose)
-    from cli.progress_view import shown_progress
-    from flows.transcode_video import transcode_video
-
     # A worker elsewhere would not see this folder: the flow gets the paths as they are from here.
     job = accepted.job.model_copy(
         update={"source": str(accepted.source.absolute()), "output": str(accepted.output.absolute())}
     )
-    with shown_progress(Console(stderr=True)):
-        return transcode_video(job)
+    with prefect_server(verbose=verbose):
+        # Prefect reads its settings when it is imported.
+        from cli.progress_view import shown_progress
+        from flows.transcode_video import transcode_video
+
+        with shown_progress(Console(stderr=True)):
+            return transcode_video(job)
 
 
 def main() -> NoReturn:
@@ -130,7 +135,7 @@ def main() -> NoReturn:
         _report(error.code, str(error))
         code = error.exit_code
     except ValidationError as error:
-        _report(InvalidParameter.__name__, explain(error, TranscodeJob))
+        _report(InvalidParameter.__name__, explain(error, Settings if error.title == "Settings" else TranscodeJob))
         code = InvalidParameter.exit_code
     except KeyboardInterrupt:
         _report("JobCancelled", "interrupted; what is finished is kept, the same command takes it up again")

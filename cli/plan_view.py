@@ -40,7 +40,7 @@ def print_plan(console: Console, plan: Plan, output: Path) -> None:
         console.print(f"[yellow]warning:[/yellow] {escape(warning)}", highlight=False)
     for name, argv in commands_of(plan, _work(plan), output):
         console.print(f"\n[dim]# {name}[/dim]", highlight=False)
-        console.print(shlex.join(argv), highlight=False, markup=False, soft_wrap=True)
+        console.print(shlex.join(argv), highlight=False, markup=False, emoji=False, soft_wrap=True)
 
 
 def _renditions(plan: Plan) -> Table:

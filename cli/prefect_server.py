@@ -1,43 +1,98 @@
-"""Finds the Prefect server a run reports to. To be called before Prefect is imported."""
+"""Finds the Prefect server a run reports to, or starts one for the run. To be used before Prefect is imported."""
 
 from __future__ import annotations
 
 import os
+import socket
+import subprocess
 import sys
+import time
 import urllib.error
 import urllib.request
+from collections.abc import Generator
+from contextlib import contextmanager
+from pathlib import Path
+
+from reelmill.errors import ServerUnreachable
+from reelmill.media.tool_starter import dies_with_starter
+from reelmill.settings import settings
 
 _LOCAL_API = "http://127.0.0.1:4200/api"
-_ANSWERS_WITHIN_S = 0.5
+_ANSWERS_WITHIN_S = 2.0
+_STARTS_WITHIN_S = 120.0
 
 
-def use_prefect(*, verbose: bool) -> None:
-    """Choose the server: the configured one, else the one on this machine, else a temporary one for this run."""
+@contextmanager
+def prefect_server(*, verbose: bool) -> Generator[None]:
+    """Have a server to report to: the configured one, else the one on this machine, else one for as long as we run."""
     os.environ.setdefault("PREFECT_LOGGING_LEVEL", "INFO" if verbose else "CRITICAL")
-    os.environ.setdefault("PREFECT_SERVER_ANALYTICS_ENABLED", "false")
-    os.environ.setdefault("PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS", "120")
     os.environ.setdefault("DO_NOT_TRACK", "1")
-    if "PREFECT_API_URL" in os.environ:
-        return
-    if _answers(_LOCAL_API):
+    if "PREFECT_API_URL" not in os.environ and _answers(_LOCAL_API):
         os.environ["PREFECT_API_URL"] = _LOCAL_API
-    elif not _profile_names_a_server():
-        print(
-            "no Prefect server is up: starting one for this run takes some ten seconds "
-            "(`prefect server start` leaves one running)",
-            file=sys.stderr,
-        )
+    api = os.environ.get("PREFECT_API_URL") or _profiles_server()
+    if api:
+        if not _answers(api):
+            raise ServerUnreachable(f"the Prefect server at {api} does not answer; unset PREFECT_API_URL to do without")
+        yield
+        return
+    print(
+        "no Prefect server is up: starting one for this run takes some ten seconds "
+        "(`prefect server start` leaves one running)",
+        file=sys.stderr,
+    )
+    from prefect.settings import PREFECT_API_URL, temporary_settings
+
+    with _temporary_server() as api, temporary_settings({PREFECT_API_URL: api}):
+        yield
+
+
+@contextmanager
+def _temporary_server() -> Generator[str]:
+    """Start a server without a UI, as Prefect would itself, but one that ends when we are killed and logs to a file."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    argv = [sys.executable, "-m", "uvicorn", "--factory", "prefect.server.api.server:create_app"]
+    argv += ["--host", "127.0.0.1", "--port", str(port), "--log-level", "error"]
+    log = settings().work_dir / "prefect-server.log"
+    log.parent.mkdir(parents=True, exist_ok=True)
+    off = {"PREFECT_UI_ENABLED": "0", "PREFECT__SERVER_EPHEMERAL": "1", "PREFECT_SERVER_ANALYTICS_ENABLED": "0"}
+    with log.open("wb") as output:
+        server = subprocess.Popen(
+            argv, stdin=subprocess.DEVNULL, stdout=output, stderr=output, env=os.environ | off, process_group=0,
+            preexec_fn=dies_with_starter(),
+        )  # fmt: skip
+        try:
+            _wait_for(server, f"http://127.0.0.1:{port}/api", log)
+            yield f"http://127.0.0.1:{port}/api"
+        finally:
+            server.terminate()
+            try:
+                server.wait(timeout=5)
+            except subprocess.TimeoutExpired:
+                server.kill()
+                server.wait()
+
+
+def _wait_for(server: subprocess.Popen[bytes], api: str, log: Path) -> None:
+    deadline = time.monotonic() + _STARTS_WITHIN_S
+    while not _answers(api):
+        if server.poll() is not None or time.monotonic() > deadline:
+            raise ServerUnreachable(f"a temporary Prefect server did not start; see {log}")
+        time.sleep(0.1)
 
 
 def _answers(api: str) -> bool:
     try:
         with urllib.request.urlopen(f"{api}/health", timeout=_ANSWERS_WITHIN_S) as answer:
             return answer.status == 200 and answer.read(16).strip() == b"true"
-    except (urllib.error.URLError, OSError):
+    except urllib.error.HTTPError as error:
+        return error.code in (401, 403)  # a server that wants to know who asks
+    except (urllib.error.URLError, OSError, ValueError):
         return False
 
 
-def _profile_names_a_server() -> bool:
+def _profiles_server() -> str | None:
     from prefect.settings import get_current_settings
 
-    return get_current_settings().api.url is not None
+    return get_current_settings().api.url

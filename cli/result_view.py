@@ -22,15 +22,17 @@ def print_result(console: Console, manifest: Manifest, output: Path) -> None:
     console.print(table)
     for rendition in manifest.renditions:
         if rendition.kind == "video" and rendition.segments:
+            pieces = "1 segment" if rendition.segments == 1 else f"{rendition.segments} segments"
             kept = f", {rendition.reused_segments} kept from before" if rendition.reused_segments else ""
             console.print(
-                f"{rendition.id}: {rendition.frames:,} frames in {rendition.segments} segments{kept}, "
-                f"{rendition.cpu_s:.1f} CPU seconds",
+                f"{rendition.id}: {rendition.frames:,} frames in {pieces}{kept}, {rendition.cpu_s:.1f} CPU seconds",
                 highlight=False,
             )
     for each in manifest.outputs:
         for item in each.left_out:
             console.print(f"left out of {each.file_name}: {item.what} ({item.reason})", highlight=False, markup=False)
+    for reason in manifest.reasons:
+        console.print(f"- {reason}", highlight=False, markup=False)
     for warning in manifest.warnings:
         console.print(f"[yellow]warning:[/yellow] {escape(warning)}", highlight=False)
     console.print(f"results in {output}, what was checked in {output / FILE_NAME}", highlight=False, soft_wrap=True)

@@ -155,8 +155,9 @@ def _encode_and_merge(accepted: AcceptedJob, plan: Plan, workspace: Workspace, f
 
 def _submissions(plan: Plan, workspace: Workspace, attempt: str, *, strict: bool) -> Callable[..., Submission]:
     """Return what makes the submission of a piece or a track; `anew` when its record is kept but its file is not."""
-    encode = encode_segment.with_options(result_storage=workspace.records)
-    make = make_track.with_options(result_storage=workspace.records)
+    retries = settings().retries
+    encode = encode_segment.with_options(result_storage=workspace.records, retries=retries)
+    make = make_track.with_options(result_storage=workspace.records, retries=retries)
     bare = {each.id: each.model_copy(update={"segments": ()}) for each in plan.video}
 
     def submission(kind: str, name: str, number: int, *, anew: bool = False) -> Submission:

@@ -10,8 +10,9 @@
     ├── ToolFailed             ffmpeg ended badly: retried
     │   ├── ToolStalled        no progress for the stall timeout: retried
     │   └── ToolKilled         ended by a signal nobody here sent: retried
-    ├── SegmentInexact         a piece is not the frames the plan says: retried, then the source is encoded whole
+    ├── SegmentInexact         a piece is not the frames the plan says: the source is decoded once and planned again
     ├── VerifyFailed           an output is not what the plan says: nothing is published
+    ├── ServerUnreachable      the Prefect server that is configured does not answer, or none could be started
     └── JobCancelled           the run was told to stop
 
 The name of the class is the stable code. An error pickles, and `str()` of it is one sentence with its evidence.
@@ -200,6 +201,12 @@ class VerifyFailed(ReelmillError):
     """An output differs from the plan. Nothing was published."""
 
     exit_code = 4
+
+
+class ServerUnreachable(ReelmillError):
+    """The Prefect server that is configured does not answer, or a temporary one did not start."""
+
+    exit_code = 3
 
 
 class JobCancelled(ReelmillError):

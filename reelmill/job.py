@@ -85,7 +85,9 @@ def check_job(job: TranscodeJob, profile: Profile) -> tuple[FormatName, ...]:
     """Return the formats of the job, each once and in order, or raise JobRejected for what can't be."""
     formats = job.formats or profile.formats
     if job.segment_s is not None and not (math.isfinite(job.segment_s) and job.segment_s >= SHORTEST_SEGMENT_S):
-        raise InvalidParameter(f"segment_s: {job.segment_s:g} is not allowed; allowed: {SHORTEST_SEGMENT_S} or more")
+        raise InvalidParameter(
+            f"segment_s (--segment-seconds): {job.segment_s:g} is not allowed; allowed: {SHORTEST_SEGMENT_S} or more"
+        )
     if job.workers is not None and job.workers < 1:
         raise InvalidParameter(f"workers: {job.workers} is not allowed; allowed: 1 or more")
     if len(formats) > settings().max_outputs:

@@ -26,8 +26,8 @@ _DESCRIPTIONS = {
 _INTRODUCTION = f"""\
 # The manifest, field by field
 
-`{FILE_NAME}` lies beside the outputs and is written last: when it is there, so are they. What the checks mean and what
-is left out is in [the output](output.md). `reelmill transcode --json` prints the same text.
+`{FILE_NAME}` lies beside the outputs and is written last: when it is there, so are they. What the checks mean and
+what is left out is in [the output](output.md). `reelmill transcode --json` prints the same text.
 
 Times are in seconds, sizes in bytes. An empty list is `[]`, something unknown is `null`; no field is ever missing.
 """

@@ -6,12 +6,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from reelmill.encoding.scan import scan_frames
-from reelmill.errors import SourceIncomplete, SourceNotFound
+from reelmill.errors import OutputCollision, SourceIncomplete, SourceNotFound
 from reelmill.formats import FORMATS, FormatName
 from reelmill.job import TranscodeJob, check_job, job_key
 from reelmill.media.frame_index import FrameIndex
 from reelmill.media.probe import probe
 from reelmill.media.source import Source
+from reelmill.media.tool import ffmpeg_version
 from reelmill.planning.plan import Plan
 from reelmill.planning.planner import make_plan
 from reelmill.profiles.loading import load_profile
@@ -46,6 +47,9 @@ def accept_job(job: TranscodeJob) -> AcceptedJob:
         raise SourceNotFound(f"source: there is no file {source}")
     if not source.is_file():
         raise SourceNotFound(f"source: {source} is not a file")
+    if job.output_path.exists() and not job.output_path.is_dir():
+        raise OutputCollision(f"output: {job.output_path} is a file, not a folder")
+    ffmpeg_version()  # a tool that is missing or too old is said now
     size = source.stat().st_size
     if job.source_size_bytes is not None and size != job.source_size_bytes:
         raise SourceIncomplete(f"{source.name}: {size:,} of {job.source_size_bytes:,} bytes are there")

@@ -10,7 +10,6 @@ from pathlib import Path
 
 from reelmill.errors import JobRejected, OutputCollision
 from reelmill.manifest import FILE_NAME, Manifest, missing_outputs, read_manifest
-from reelmill.media.identity import file_digest
 
 _ATTEMPT_PREFIX = ".reelmill-"
 
@@ -89,21 +88,34 @@ def publish(manifest: Manifest, attempt: Path, output: Path) -> None:
         (output / FILE_NAME).unlink()
         for each in earlier.outputs:
             (output / each.file_name).unlink(missing_ok=True)
-    for each in manifest.outputs:
-        source, target = attempt / each.file_name, output / each.file_name
-        _sync(source)
-        try:
-            os.link(source, target)
-        except FileExistsError as error:
-            if target.stat().st_size != each.size_bytes or file_digest(target) != each.sha256:
-                raise OutputCollision(f"{target} was made by somebody else meanwhile") from error
-        except OSError:  # a file system without links: rename, which replaces only what is ours
-            source.replace(target)
-    draft = attempt / FILE_NAME
-    draft.write_text(manifest.model_dump_json(indent=2) + "\n", encoding="utf-8")
-    _sync(draft)
-    draft.replace(output / FILE_NAME)
+    placed: list[Path] = []
+    try:
+        for each in manifest.outputs:
+            target = output / each.file_name
+            _sync(attempt / each.file_name)
+            _place(attempt / each.file_name, target)
+            placed.append(target)
+        draft = attempt / FILE_NAME
+        draft.write_text(manifest.model_dump_json(indent=2) + "\n", encoding="utf-8")
+        _sync(draft)
+        draft.replace(output / FILE_NAME)
+    except BaseException:
+        for target in placed:
+            target.unlink(missing_ok=True)
+        raise
     _sync(output)
+
+
+def _place(file: Path, target: Path) -> None:
+    """Give the file its public name, unless somebody has it: OutputCollision then."""
+    try:
+        os.link(file, target)
+    except FileExistsError as error:
+        raise OutputCollision(f"{target} was made by somebody else meanwhile") from error
+    except OSError:  # a file system without links
+        if target.exists():
+            raise OutputCollision(f"{target} was made by somebody else meanwhile") from None
+        file.rename(target)
 
 
 def _sync(path: Path) -> None:

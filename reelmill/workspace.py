@@ -11,7 +11,7 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
-from reelmill.errors import JobRunning, NotEnoughSpace
+from reelmill.errors import JobRunning, MediaDamaged, NotEnoughSpace, SourceChanged
 from reelmill.planning.plan import Plan
 from reelmill.settings import settings
 
@@ -77,9 +77,14 @@ def open_workspace(job_key: str) -> Generator[Workspace]:
         workspace.records.mkdir(parents=True, exist_ok=True)
         for unfinished in workspace.pieces.glob("*.part"):  # a killed run's: only we are here
             unfinished.unlink()
-        yield workspace
-        if not workspace.root.exists():
-            Path(lock.name).unlink(missing_ok=True)
+        try:
+            yield workspace
+        except (MediaDamaged, SourceChanged):  # no later run can take this up again
+            workspace.remove()
+            raise
+        finally:
+            if not workspace.root.exists():
+                Path(lock.name).unlink(missing_ok=True)
 
 
 def refuse_full_disk(plan: Plan, output: Path) -> None:

@@ -22,7 +22,7 @@ class Gathered:
         self.reports: dict[str, OutputReport] = {}
 
     def take_piece(self, result: dict[str, Any], *, kept: bool) -> PieceRecord | None:
-        """Take the record of a piece; None, and not taken, when it is of an earlier run and its file is gone or spoilt."""
+        """Take the record of a piece; None, and not taken, when it is of an earlier run and its file isn't intact."""
         record = PieceRecord.model_validate(result)
         if kept and not record.is_intact(self._folder):
             return None

@@ -33,6 +33,8 @@ class JoinDecoder:
     def take(self, packet: Packet[VideoStream]) -> None:
         """Take the next video packet of the file."""
         if self._number in self._joins:
+            if self._after:  # pieces of a few frames: the next join comes before the last one's frames are all there
+                self._decode()
             self._at_join = [*self._since_keyframe, packet]
             self._after = 1
             if not packet.is_keyframe:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from reelmill.encoding.commands import encode_argv, mux_argv, track_argv
 from reelmill.encoding.pieces import piece_key
-from reelmill.encoding.whole_tracks import track_key
+from reelmill.encoding.whole_tracks import track_file_name
 from reelmill.media.tool import ffmpeg_path
 from reelmill.planning.plan import Plan
 from reelmill.settings import settings
@@ -16,7 +16,7 @@ from reelmill.settings import settings
 def commands_of(plan: Plan, work: Path, output: Path) -> Iterator[tuple[str, list[str]]]:
     """Yield the name and the argv of each run; working files lie in `work`, outputs in `output`."""
     tool, source = ffmpeg_path(), plan.source
-    made = {track.id: work / f"{track_key(source, track)}.{track.container[:3]}" for track in plan.tracks}
+    made = {track.id: work / track_file_name(source, track) for track in plan.tracks}
     for track in plan.tracks:
         yield f"track-{track.id}", track_argv(tool, source, track, made[track.id])
     for task in plan.order:

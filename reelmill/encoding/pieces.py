@@ -103,10 +103,15 @@ def _complaints(run: ToolRun, segment: Segment) -> tuple[str, ...]:
 
     Also before a clean keyframe there may be noise: in MPEG-TS a seek lands somewhere before it.
     """
-    complaints = tuple(_ADDRESS.sub("", message) for message in run.messages)
+    complaints = without_addresses(run.messages)
     if segment.entry_s is None:
         return complaints
     return tuple(each for each in complaints if not _NOISE_OF_ENTERING.search(each))
+
+
+def without_addresses(messages: tuple[str, ...]) -> tuple[str, ...]:
+    """Return ffmpeg's messages without what differs from run to run, and without the level, which is known."""
+    return tuple(_ADDRESS.sub("", message) for message in messages)
 
 
 def _damage(run: ToolRun, messages: tuple[str, ...]) -> str:

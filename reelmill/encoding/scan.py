@@ -6,6 +6,7 @@ from array import array
 from itertools import pairwise
 
 from reelmill.encoding.commands import scan_argv
+from reelmill.encoding.pieces import without_addresses
 from reelmill.errors import MediaUnreadable
 from reelmill.media.frame_index import FrameIndex, index_fault
 from reelmill.media.source import Source
@@ -33,4 +34,4 @@ def scan_frames(source: Source, index: FrameIndex, *, attempt: str) -> tuple[Fra
         time_base=index.time_base, times=times if ascending else array("q", sorted(times)), entries=index.entries,
         last_duration=max(int(rows[-1][3]), 1), origin="decode", fault=fault,
     )  # fmt: skip
-    return found, run.messages
+    return found, without_addresses(run.messages)

@@ -149,7 +149,9 @@ def _check_video(found: Found, plan: Plan, video: VideoRendition, expected: arra
         _check_colour(found, plan, video),
     ]  # fmt: skip
     if found.joins is not None and video.segments:
-        wrong = found.joins.wrong
+        wrong = list(found.joins.wrong)
+        if found.joins.checked != len(video.segments) - 1:
+            wrong.append(f"{found.joins.checked} of {len(video.segments) - 1} were found")
         detail = "; ".join(wrong[:3]) if wrong else f"{found.joins.checked} decoded without an error"
         checks.append(Check(name="joins", passed=not wrong, found=detail))
     return checks

@@ -9,7 +9,7 @@ from pathlib import Path
 from av.error import FFmpegError
 
 from reelmill.encoding.commands import track_argv
-from reelmill.encoding.pieces import refuse_changed
+from reelmill.encoding.pieces import refuse_changed, without_addresses
 from reelmill.encoding.records import TrackRecord
 from reelmill.errors import MediaDamaged, ToolFailed
 from reelmill.media.containers import open_container
@@ -28,6 +28,11 @@ def track_key(source: Source, track: TrackRendition) -> str:
     return content_key("track", source.identity, track.recipe, ffmpeg_version())
 
 
+def track_file_name(source: Source, track: TrackRendition) -> str:
+    """Name the working file of the track."""
+    return f"{track_key(source, track)}.{'mp4' if track.container == 'mp4' else 'mkv'}"
+
+
 def make_track(
     source: Source,
     track: TrackRendition,
@@ -40,8 +45,7 @@ def make_track(
     """Encode or copy the track into `folder` and return its record. Raises ToolFailed, MediaDamaged, SourceChanged."""
     refuse_changed(source)
     key = track_key(source, track)
-    suffix = "mp4" if track.container == "mp4" else "mkv"
-    final = folder / f"{key}.{suffix}"
+    final = folder / track_file_name(source, track)
     partial = folder / f"{key}.{os.getpid()}-{attempt[:8]}.part"
     argv = track_argv(ffmpeg_path(), source, track, partial)
     try:
@@ -50,13 +54,14 @@ def make_track(
             on_progress=on_progress,
         )  # fmt: skip
         refuse_changed(source)
-        start_s, end_s, priming_s = _span(partial, suffix, argv)
-        warnings = _shortfall(source, track, end_s, run.messages)
-        if strict and (warnings or run.messages):
-            raise MediaDamaged(f"{source.path.name}: {(*warnings, *run.messages)[0]}")
+        messages = without_addresses(run.messages)
+        start_s, end_s, priming_s = _span(partial, track, argv)
+        warnings = _shortfall(source, track, end_s, messages)
+        if strict and (warnings or messages):
+            raise MediaDamaged(f"{source.path.name}: {(*warnings, *messages)[0]}")
         record = TrackRecord(
             key=key, file_name=final.name, size_bytes=partial.stat().st_size, sha256=file_digest(partial),
-            cpu_s=run.cpu_s, wall_s=run.wall_s, messages=run.messages, track=track.id, start_s=start_s, end_s=end_s,
+            cpu_s=run.cpu_s, wall_s=run.wall_s, messages=messages, track=track.id, start_s=start_s, end_s=end_s,
             priming_s=priming_s, warnings=warnings,
         )  # fmt: skip
         partial.replace(final)
@@ -65,10 +70,10 @@ def make_track(
         partial.unlink(missing_ok=True)
 
 
-def _span(path: Path, suffix: str, argv: list[str]) -> tuple[float, float, float]:
+def _span(path: Path, track: TrackRendition, argv: list[str]) -> tuple[float, float, float]:
     """Return when the track starts and ends, as its packets say, and how long the encoder's priming is; seconds."""
     try:
-        with open_container(path, "mov" if suffix == "mp4" else "matroska") as container:
+        with open_container(path, "mov" if track.container == "mp4" else "matroska") as container:
             stream = container.streams[0]
             start, end, first = None, None, None
             for packet in container.demux(stream):

@@ -13,6 +13,7 @@ from typing import BinaryIO
 from reelmill.errors import FormatNotAllowed, MediaEmpty, MediaTruncated, MediaUnreadable, SourceIncomplete
 
 HEAD_BYTES = 4096
+SALVAGE_HINT = "; `--damage salvage` (`damage` of the job) takes what is there"
 _TS_PACKET_BYTES = 188
 _M2TS_PACKET_BYTES = 192
 _MP4_BOXES = (b"ftyp", b"moov", b"mdat", b"free", b"skip", b"wide", b"pnot", b"styp", b"moof", b"uuid", b"sidx")
@@ -98,7 +99,7 @@ def refuse_truncated(path: Path, demuxer: str) -> None:
         elif demuxer == "avi":
             riff_bytes = int.from_bytes(file.read(8)[4:8], "little") + 8
             if riff_bytes > size:
-                raise MediaTruncated(f"{path.name} has {size:,} of the {riff_bytes:,} bytes it announces")
+                raise MediaTruncated(f"{path.name} has {size:,} of the {riff_bytes:,} bytes it announces{SALVAGE_HINT}")
         elif demuxer == "mpegts":
             _check_packets(file.read(HEAD_BYTES), size, path.name)
 
@@ -138,7 +139,7 @@ def _check_boxes(file: BinaryIO, size: int, name: str) -> None:
         if length < 8:
             break
         if position + length > size and kind in (b"mdat", b"moov", b"moof"):
-            raise MediaTruncated(f"{name} has {size:,} of the {position + length:,} bytes it announces")
+            raise MediaTruncated(f"{name} has {size:,} of the {position + length:,} bytes it announces{SALVAGE_HINT}")
         position += length
     if b"moov" not in found:
         raise MediaTruncated(f"{name}: the index is missing (no moov box)")
@@ -148,4 +149,4 @@ def _check_packets(head: bytes, size: int, name: str) -> None:
     packet_bytes = _TS_PACKET_BYTES if _has_sync(head, 0, _TS_PACKET_BYTES) else _M2TS_PACKET_BYTES
     if size % packet_bytes:
         whole = -(-size // packet_bytes) * packet_bytes
-        raise SourceIncomplete(f"{name} ends inside a packet: {size:,} of at least {whole:,} bytes")
+        raise SourceIncomplete(f"{name} ends inside a packet: {size:,} of at least {whole:,} bytes{SALVAGE_HINT}")

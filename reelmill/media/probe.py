@@ -49,7 +49,8 @@ def probe(path: Path, *, job_key: str = "probe", salvage: bool = False) -> tuple
     try:
         run = run_tool(argv, job_key=job_key, stall_timeout_s=settings().probe_timeout_s, capture_stdout=True)
     except ToolFailed as error:
-        raise MediaUnreadable(f"{path.name} could not be probed: {error}") from error
+        last_line = error.stderr_tail.strip().rsplit("\n", 1)[-1] or "it did not answer"
+        raise MediaUnreadable(f"{path.name} could not be probed: {last_line}") from error
     head, _, raw = run.stdout.partition(b"\n")
     answer = json.loads(head)
     if "error" in answer:

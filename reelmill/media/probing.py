@@ -25,7 +25,7 @@ from av.error import FFmpegError
 
 from reelmill.errors import FormatNotAllowed, JobRejected, LimitPixels, MediaTruncated, MediaUnreadable
 from reelmill.media.containers import open_container
-from reelmill.media.demuxers import demuxer_of, refuse_bad_duration, refuse_truncated
+from reelmill.media.demuxers import SALVAGE_HINT, demuxer_of, refuse_bad_duration, refuse_truncated
 from reelmill.media.frame_index import index_fault
 from reelmill.media.identity import source_identity
 from reelmill.media.packets import is_clean_entry, is_hidden
@@ -151,10 +151,7 @@ def _refuse_short(container: InputContainer, scan: Scan, declared_s: Fraction, n
     ends = [end * (container.streams[index].time_base or 0) for index, (_, end) in scan.spans.items()]
     reached = max(ends, default=Fraction(0)) - Fraction(container.start_time or 0, av.time_base)
     if declared_s - reached > max(Fraction(1), declared_s / 20):
-        raise MediaTruncated(
-            f"{name} ends after {float(reached):.1f} of {float(declared_s):.1f} s; "
-            "`damage: salvage` takes what is there"
-        )
+        raise MediaTruncated(f"{name} ends after {float(reached):.1f} of {float(declared_s):.1f} s{SALVAGE_HINT}")
 
 
 def _warnings(scan: Scan) -> list[str]:

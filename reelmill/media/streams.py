@@ -34,8 +34,13 @@ _NOT_TAGS = re.compile(
 
 def main_video(container: InputContainer) -> VideoStream | None:
     """Return the video stream that is encoded: the first that is not cover art, a default one before others."""
-    moving = [each for each in container.streams.video if not is_cover(each) and each.codec_context.width]
+    moving = [each for each in container.streams.video if not is_cover(each) and has_picture(each)]
     return next((each for each in moving if each.disposition & Disposition.default), moving[0] if moving else None)
+
+
+def has_picture(stream: Any) -> bool:
+    """Whether the header says how large the picture is; a stream of an unknown codec has no decoder at all."""
+    return stream.codec_context is not None and bool(stream.codec_context.width)
 
 
 def is_cover(stream: VideoStream) -> bool:
@@ -66,7 +71,7 @@ def describe_streams(container: InputContainer, spans: dict[int, Span], frame: V
     for stream in cast(Iterable[Any], container.streams):
         common = _common(stream, spans.get(stream.index))
         if stream.type == "video":
-            if is_cover(stream) or not stream.codec_context.width:
+            if is_cover(stream) or not has_picture(stream):
                 found["others"].append({**common, "kind": "cover"})
             elif chosen is not None and stream.index == chosen.index:
                 found["video"] = {**common, **_video(stream, frame)}

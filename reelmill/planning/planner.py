@@ -61,7 +61,7 @@ def make_plan(
         encoder_threads=max(1, workers // len(order)) if order else 1,
         source_frames=len(index) if index else None,
         index_origin=index.origin if index else "packets",
-        reasons=tuple(_reasons(cut, index, video)),
+        reasons=tuple(_reasons(cut, index, video, profile)),
         warnings=(*source.warnings, *_warnings(source, index, video, containers)),
     )
 
@@ -152,13 +152,15 @@ def _order(video: Iterable[VideoRendition]) -> tuple[EncodeTask, ...]:
     return tuple(sorted(tasks, key=lambda task: -task.cost))
 
 
-def _reasons(cut: Cut, index: FrameIndex | None, video: Sequence[VideoRendition]) -> Iterable[str]:
+def _reasons(cut: Cut, index: FrameIndex | None, video: Sequence[VideoRendition], profile: Profile) -> Iterable[str]:
     if cut.reason and any(each.segments for each in video):
         yield cut.reason
     if index is not None and index.origin == "decode":
         yield "the times of the frames were learned by decoding the source once"
     if any(each.codec == "copy" for each in video):
         yield "video is copied: the source already is what the format needs"
+    elif video and profile.copy_when_fits:
+        yield "video is encoded: the source is not what the profile asks for"
 
 
 def _warnings(
