@@ -47,7 +47,7 @@ lock: $(UV) ## Write requirements/*.txt anew from pyproject.toml; newer versions
 	$(COMPILE) --group uv -o requirements/uv.txt $(ARGS)
 
 clean: ## Remove all that these targets made, .venv too
-	rm -rf .venv .cache .hypothesis .import_linter_cache
+	rm -rf .venv .cache .hypothesis .import_linter_cache demo
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # The first Python of this list that is new enough: say which with `make setup PYTHON=...`.

@@ -135,12 +135,19 @@ def main() -> NoReturn:
         _report(error.code, str(error))
         code = error.exit_code
     except ValidationError as error:
-        _report(InvalidParameter.__name__, explain(error, Settings if error.title == "Settings" else TranscodeJob))
+        _report(InvalidParameter.__name__, _explained(error))
         code = InvalidParameter.exit_code
     except KeyboardInterrupt:
         _report("JobCancelled", "interrupted; what is finished is kept, the same command takes it up again")
         code = _INTERRUPTED
     sys.exit(code)
+
+
+def _explained(error: ValidationError) -> str:
+    if error.title != Settings.__name__:
+        return explain(error, TranscodeJob)
+    prefix = Settings.model_config.get("env_prefix", "")
+    return "; ".join(f"{prefix}{str(each['loc'][0]).upper()}: {each['msg']}" for each in error.errors())
 
 
 def _report(code: str, message: str) -> None:
