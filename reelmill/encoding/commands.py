@@ -19,6 +19,12 @@ from reelmill.planning.plan import OutputPlan, Segment, TrackRendition, VideoRen
 from reelmill.profiles.encoders import AUDIO_ENCODERS, VIDEO_ENCODERS
 
 Argv = list[str]
+QUICKTIME_LANGUAGES = {
+    "deu": "ger", "nld": "dut", "zho": "chi", "ell": "gre", "isl": "ice", "ron": "rum", "ces": "cze", "slk": "slo",
+    "fas": "per", "hye": "arm", "kat": "geo", "mya": "bur", "msa": "may", "sqi": "alb", "bod": "tib", "mkd": "mac",
+    "eus": "baq", "cym": "wel",
+}  # fmt: skip
+"""ISO 639-2 has two codes for some languages; QuickTime knows them by the bibliographic one only."""
 
 _QUIET = ("-y", "-nostdin", "-hide_banner", "-loglevel", "level+warning", "-nostats", "-progress", "pipe:1")
 _NOTHING_ELSE: dict[str, Any] = {"an": None, "sn": None, "dn": None, "map_metadata": -1, "map_chapters": -1}
@@ -42,6 +48,9 @@ def encode_argv(
     stream: Any = _source_input(source, **options)[str(rendition.stream_index)]
     for name, arguments in _filters(rendition, segment, source.video.time_base):
         stream = stream.filter(name, **arguments)
+    if rendition.pad != (0, 0):
+        stream = _padded(stream, rendition)
+    stream = stream.filter("setsar", sar=str(rendition.sample_aspect_ratio)).filter("setpts", expr=_less(segment.start))
     output = ffmpeg.output(
         stream, f"file:{out}", format="mp4", fps_mode="passthrough", enc_time_base=str(rendition.time_base),
         video_track_timescale=rendition.time_base.denominator, **_NOTHING_ELSE,
@@ -62,12 +71,16 @@ def _filters(rendition: VideoRendition, segment: Segment, time_base: Fraction) -
     size: dict[str, Any] = {"w": rendition.width, "h": rendition.height}
     yield "scale", size | ({"interl": -1} if rendition.interlaced else {})
     yield "format", {"pix_fmts": rendition.pixel_format}
+
+
+def _padded(stream: Any, rendition: VideoRendition) -> Any:
+    """Repeat the last column or row, of luma only: subsampled chroma of an odd size reaches over the edge already."""
     right, bottom = rendition.pad
-    if right or bottom:
-        yield "pad", {"w": rendition.width + right, "h": rendition.height + bottom}
-        yield "fillborders", {"right": right, "bottom": bottom, "mode": "smear"}
-    yield "setsar", {"sar": str(rendition.sample_aspect_ratio)}
-    yield "setpts", {"expr": _less(segment.start)}
+    planes = stream.filter_multi_output("extractplanes", planes="y+u+v")
+    luma = planes[0].filter("pad", w=rendition.width + right, h=rendition.height + bottom)
+    luma = luma.filter("fillborders", right=right, bottom=bottom, mode="smear")
+    joined = [luma, planes[1], planes[2]]
+    return ffmpeg.filter(joined, "mergeplanes", mapping="0x001020", format=rendition.pixel_format)
 
 
 def _less(pts: int) -> str:
@@ -188,13 +201,13 @@ def mux_argv(
         options += ["-tag:v", "hvc1"] if video.codec == "hevc" and container.name in ("mp4", "mov") else []
     if output.avi_frame_rate is not None:
         options += ["-r", str(output.avi_frame_rate)]
-    options += _labels(source, [track for track, _ in tracks], has_video=video is not None)
+    options += _labels(source, [track for track, _ in tracks], container.muxer, has_video=video is not None)
     options += [word for name, value in container.muxer_options.items() for word in (f"-{name}", value)]
     copy_times = [] if container.is_audio_only else ["-copyts"]
     return [tool, *_QUIET, *copy_times, *inputs, *maps, *options, "-f", container.muxer, f"file:{out}"]
 
 
-def _labels(source: Source, tracks: Sequence[TrackRendition], *, has_video: bool) -> Iterable[str]:
+def _labels(source: Source, tracks: Sequence[TrackRendition], muxer: str, *, has_video: bool) -> Iterable[str]:
     """Yield language, title and dispositions of each stream."""
     labelled: list[tuple[str, str | None, str | None, tuple[str, ...]]] = []
     if has_video and source.video is not None:
@@ -205,7 +218,8 @@ def _labels(source: Source, tracks: Sequence[TrackRendition], *, has_video: bool
             labelled.append((f"{kind[0]}:{number}", track.language, track.title, track.dispositions))
     for where, language, title, dispositions in labelled:
         if language:
-            yield from (f"-metadata:s:{where}", f"language={language}")
+            known_as = QUICKTIME_LANGUAGES.get(language, language) if muxer == "mov" else language
+            yield from (f"-metadata:s:{where}", f"language={known_as}")
         if title:
             yield from (f"-metadata:s:{where}", f"title={title}")
         yield from (f"-disposition:{where}", "+".join(dispositions) or "0")

@@ -10,6 +10,8 @@ from av.packet import Packet
 from av.video.codeccontext import VideoCodecContext
 from av.video.stream import VideoStream
 
+from reelmill.media.packets import PayloadDigest
+
 _PACKETS_AFTER = 4
 
 
@@ -27,12 +29,18 @@ class JoinDecoder:
         self._at_join: list[Packet[VideoStream]] = []
         self._after = 0
         self._number = 0
+        self._digest = PayloadDigest(
+            stream.codec_context.codec.canonical_name, bytes(stream.codec_context.extradata or b"")
+        )
         self.checked = 0
+        self.digests: list[str] = []
+        """Digest of what lies between the joins, piece by piece."""
         self.wrong: list[str] = []
 
     def take(self, packet: Packet[VideoStream]) -> None:
         """Take the next video packet of the file."""
         if self._number in self._joins:
+            self.digests.append(self._digest.finish())
             if self._after:  # pieces of a few frames: the next join comes before the last one's frames are all there
                 self._decode()
             self._at_join = [*self._since_keyframe, packet]
@@ -44,6 +52,7 @@ class JoinDecoder:
             self._after += 1
         if self._after == _PACKETS_AFTER:
             self._decode()
+        self._digest.take(bytes(packet))
         if packet.is_keyframe:
             self._since_keyframe.clear()
         self._since_keyframe.append(packet)
@@ -51,6 +60,7 @@ class JoinDecoder:
 
     def finish(self) -> None:
         """Decode the last join when the file ended close behind it, and report joins that never came."""
+        self.digests.append(self._digest.finish())
         if self._after:
             self._decode()
         missing = sum(join >= self._number for join in self._joins)

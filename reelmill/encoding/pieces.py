@@ -19,6 +19,7 @@ from reelmill.errors import MediaDamaged, SegmentInexact, SourceChanged
 from reelmill.media.containers import open_container
 from reelmill.media.frame_index import times_digest
 from reelmill.media.identity import file_digest
+from reelmill.media.packets import PayloadDigest
 from reelmill.media.source import Source
 from reelmill.media.tool import Progress, ToolRun, ffmpeg_path, ffmpeg_version, run_tool
 from reelmill.planning.plan import Segment, VideoRendition, content_key
@@ -74,14 +75,15 @@ def encode_segment(
         messages = _complaints(run, segment)
         if messages and strict:
             raise MediaDamaged(f"{source.path.name}: {_damage(run, messages)}")
-        times, extradata = _read_piece(partial, rendition.time_base)
+        times, extradata, payload = _read_piece(partial, rendition.time_base)
         _refuse_inexact(rendition, segment, times)
         if messages and not segment.is_whole:
             raise SegmentInexact(f"{rendition.id} {segment.number:05d}: {_damage(run, messages)}")
         record = PieceRecord(
             key=key, file_name=final.name, size_bytes=partial.stat().st_size, sha256=file_digest(partial),
             cpu_s=run.cpu_s, wall_s=run.wall_s, messages=messages, rendition=rendition.id, segment=segment.number,
-            frames=len(times), last_pts=times[-1], parameter_sets=hashlib.sha256(extradata).hexdigest()[:16],
+            frames=len(times), last_pts=times[-1], payload=payload,
+            parameter_sets=hashlib.sha256(extradata).hexdigest()[:16],
         )  # fmt: skip
         partial.replace(final)
         return record
@@ -118,15 +120,21 @@ def _damage(run: ToolRun, messages: tuple[str, ...]) -> str:
     return f"the decoder reported {max(run.message_count, len(messages))} errors, first: {messages[0]}"
 
 
-def _read_piece(path: Path, time_base: Fraction) -> tuple[array[int], bytes]:
-    """Return the presentation times of a piece, ascending, in `time_base`, and its extradata."""
+def _read_piece(path: Path, time_base: Fraction) -> tuple[array[int], bytes, str]:
+    """Return the times of a piece's frames, ascending, in `time_base`, its extradata, and the digest of its payload."""
     try:
         with open_container(path, "mov") as container:
             stream = container.streams.video[0]
-            times = sorted(packet.pts for packet in container.demux(stream) if packet.size and packet.pts is not None)
+            extradata = bytes(stream.codec_context.extradata or b"")
+            digest = PayloadDigest(stream.codec_context.codec.canonical_name, extradata)
+            times: list[int] = []
+            for packet in container.demux(stream):
+                if packet.size and packet.pts is not None:
+                    times.append(packet.pts)
+                    digest.take(bytes(packet))
             ticks = (stream.time_base or Fraction(1)) / time_base
-            exact = [pts * ticks.numerator // ticks.denominator for pts in times]
-            return array("q", exact), bytes(stream.codec_context.extradata or b"")
+            exact = sorted(pts * ticks.numerator // ticks.denominator for pts in times)
+            return array("q", exact), extradata, digest.finish()
     except (FFmpegError, IndexError) as error:
         raise SegmentInexact(f"a piece that ffmpeg reported as written can't be opened: {error}") from error
 

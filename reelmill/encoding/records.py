@@ -33,6 +33,8 @@ class PieceRecord(FileRecord):
     segment: int
     frames: int
     last_pts: int
+    payload: str
+    """Digest of the coded picture, by which the piece is known again in an output (`PayloadDigest`)."""
     parameter_sets: str
     """Digest of the codec's extradata: pieces of one rendition can be joined only when it is the same."""
     reused: bool = False

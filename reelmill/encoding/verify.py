@@ -6,16 +6,16 @@ from array import array
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
-from itertools import accumulate, pairwise
+from itertools import accumulate, pairwise, zip_longest
 from pathlib import Path
 from typing import cast
 
 from av.packet import Packet
 from av.video.stream import VideoStream as AvVideoStream
 
-from reelmill.encoding.commands import first_frame_s
+from reelmill.encoding.commands import QUICKTIME_LANGUAGES, first_frame_s
 from reelmill.encoding.joins import JoinDecoder
-from reelmill.encoding.records import TrackRecord
+from reelmill.encoding.records import PieceRecord, TrackRecord
 from reelmill.errors import VerifyFailed
 from reelmill.formats import FORMATS
 from reelmill.manifest import Check, OutputReport, OutputStream
@@ -51,12 +51,18 @@ class Found:
 
 
 def verify_output(
-    plan: Plan, output: OutputPlan, path: Path, *, expected: array[int] | None, tracks: Mapping[str, TrackRecord]
+    plan: Plan,
+    output: OutputPlan,
+    path: Path,
+    *,
+    expected: array[int] | None,
+    pieces: Sequence[PieceRecord],
+    tracks: Mapping[str, TrackRecord],
 ) -> OutputReport:
     """Return the report of the output at `path`; VerifyFailed, with every check that did not hold, when one does not.
 
     `expected` has the times that its frames must have, in the time base of its rendition, counted from any origin;
-    None when it has no video.
+    None when it has no video. `pieces` are the records of its pieces, in any order; none where nothing was encoded.
     """
     video = plan.rendition(output.video) if output.video else None
     joins = list(accumulate(segment.frames for segment in video.segments[:-1])) if video else []
@@ -66,6 +72,7 @@ def verify_output(
     checks = [_check_streams(found, plan, renditions)]
     if checks[0].passed and video is not None and expected is not None:
         checks += _check_video(found, plan, video, expected)
+        checks += _check_pieces(found, pieces)
     if checks[0].passed:
         checks += _check_tracks(found, plan, output, tracks, video)
         checks += _check_chapters(found, plan, output)
@@ -155,6 +162,16 @@ def _check_video(found: Found, plan: Plan, video: VideoRendition, expected: arra
         detail = "; ".join(wrong[:3]) if wrong else f"{found.joins.checked} decoded without an error"
         checks.append(Check(name="joins", passed=not wrong, found=detail))
     return checks
+
+
+def _check_pieces(found: Found, pieces: Sequence[PieceRecord]) -> list[Check]:
+    """Every piece must be there, whole, once and in its place: known by the digest it had when it was checked."""
+    if not pieces or found.joins is None:
+        return []
+    wanted = [record.payload for record in sorted(pieces, key=lambda record: record.segment)]
+    wrong = [number for number, pair in enumerate(zip_longest(found.joins.digests, wanted)) if pair[0] != pair[1]]
+    evidence = f"piece {wrong[0]} is not the one that was encoded" if wrong else f"{len(wanted)} in their order"
+    return [Check(name="pieces", passed=not wrong, found=evidence)]
 
 
 def _check_times(found: Found, video: VideoRendition, expected: array[int]) -> Check:
@@ -247,8 +264,9 @@ def _labels_left_out(
         if isinstance(rendition, VideoRendition):
             continue
         for name, value in (("language", rendition.language), ("title", rendition.title)):
-            # MP4 keeps a track's title under the name of its handler.
-            if value and value not in found.labels[number].values():
+            # MP4 keeps a track's title under the name of its handler, QuickTime languages under another code.
+            known_as = {value, QUICKTIME_LANGUAGES.get(value or "", value)}
+            if value and not known_as & set(found.labels[number].values()):
                 reason = f"{output.format} has no place for it"
                 yield LeftOut(what=f"{name} {value!r} of {rendition.id}", reason=reason)
 

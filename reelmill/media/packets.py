@@ -5,9 +5,9 @@ Sources: ITU-T H.264 7.4.1, ITU-T H.265 7.4.2.2 (HEVC), RFC 6386 9.1 (VP8), VP9 
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import hashlib
+from collections.abc import Iterable, Iterator
 
-_KindOf = Callable[[int], int]
 _H264_SLICES = frozenset((1, 5))
 _H264_IDR = 5
 _HEVC_LAST_SLICE_TYPE = 31
@@ -42,41 +42,66 @@ def is_clean_entry(codec: str, packet: bytes, extradata: bytes) -> bool:
     if codec in _SELF_CONTAINED:
         return True
     if codec == "h264":
-        types = _nal_types(packet, _h264_length_bytes(extradata), lambda head: head & 0x1F)
-        return next((kind == _H264_IDR for kind in types if kind in _H264_SLICES), False)
+        kinds = (unit[0] & 0x1F for unit in _nal_units(codec, packet, extradata))
+        return next((kind == _H264_IDR for kind in kinds if kind in _H264_SLICES), False)
     if codec == "hevc":
-        types = _nal_types(packet, _hevc_length_bytes(extradata), lambda head: head >> 1 & 0x3F)
-        return next((kind in _HEVC_RANDOM_ACCESS for kind in types if kind <= _HEVC_LAST_SLICE_TYPE), False)
+        kinds = (unit[0] >> 1 & 0x3F for unit in _nal_units(codec, packet, extradata))
+        return next((kind in _HEVC_RANDOM_ACCESS for kind in kinds if kind <= _HEVC_LAST_SLICE_TYPE), False)
     return False
 
 
-def _h264_length_bytes(extradata: bytes) -> int:
-    """Bytes of a NAL unit's length in avcC packets; 0 for start codes (Annex B)."""
-    return (extradata[4] & 3) + 1 if len(extradata) > 6 and extradata[0] == 1 else 0
+class PayloadDigest:
+    """Digest of what packets hold of the picture, the same in every container that they are copied to.
+
+    Containers frame the NAL units of H.264 and HEVC differently and repeat parameter sets; slices stay what they are.
+    """
+
+    def __init__(self, codec: str, extradata: bytes):
+        self._codec = codec
+        self._extradata = extradata
+        self._hash = hashlib.blake2b(digest_size=16)
+
+    def take(self, packet: bytes) -> None:
+        """Take the next packet, in the order of decoding."""
+        for part in self._picture(packet):
+            self._hash.update(len(part).to_bytes(4, "big") + part)
+
+    def finish(self) -> str:
+        """Return the digest of the packets taken since the last call, in hex."""
+        digest, self._hash = self._hash.hexdigest(), hashlib.blake2b(digest_size=16)
+        return digest
+
+    def _picture(self, packet: bytes) -> Iterable[bytes]:
+        if self._codec not in ("h264", "hevc"):
+            return (packet,)
+        units = _nal_units(self._codec, packet, self._extradata)
+        if self._codec == "h264":
+            return (unit for unit in units if 1 <= unit[0] & 0x1F <= _H264_IDR)
+        return (unit for unit in units if unit[0] >> 1 & 0x3F <= _HEVC_LAST_SLICE_TYPE)
 
 
-def _hevc_length_bytes(extradata: bytes) -> int:
-    return (extradata[21] & 3) + 1 if len(extradata) > 22 and extradata[0] == 1 else 0
+def _nal_units(codec: str, packet: bytes, extradata: bytes) -> Iterator[bytes]:
+    """Yield the NAL units of a packet, without the zeros that may follow one."""
+    length_at, least = (4, 6) if codec == "h264" else (21, 22)
+    if len(extradata) > least and extradata[0] == 1:  # avcC and hvcC: lengths before the units
+        yield from _framed_units(packet, (extradata[length_at] & 3) + 1)
+    else:
+        yield from _annex_b_units(packet)
 
 
-def _nal_types(packet: bytes, length_bytes: int, kind_of: _KindOf) -> list[int]:
-    return _framed_types(packet, length_bytes, kind_of) if length_bytes else _annex_b_types(packet, kind_of)
-
-
-def _framed_types(packet: bytes, length_bytes: int, kind_of: _KindOf) -> list[int]:
-    types: list[int] = []
+def _framed_units(packet: bytes, length_bytes: int) -> Iterator[bytes]:
     position = 0
     while position + length_bytes < len(packet):
-        size = int.from_bytes(packet[position : position + length_bytes], "big")
-        types.append(kind_of(packet[position + length_bytes]))
-        position += length_bytes + size
-    return types
+        start = position + length_bytes
+        position = start + int.from_bytes(packet[position:start], "big")
+        if unit := packet[start:position].rstrip(b"\0"):
+            yield unit
 
 
-def _annex_b_types(packet: bytes, kind_of: _KindOf) -> list[int]:
-    types: list[int] = []
-    position = packet.find(b"\x00\x00\x01")
-    while 0 <= position < len(packet) - 3:
-        types.append(kind_of(packet[position + 3]))
-        position = packet.find(b"\x00\x00\x01", position + 3)
-    return types
+def _annex_b_units(packet: bytes) -> Iterator[bytes]:
+    start = packet.find(b"\x00\x00\x01")
+    while start >= 0:
+        end = packet.find(b"\x00\x00\x01", start + 3)
+        if unit := packet[start + 3 : end if end >= 0 else len(packet)].rstrip(b"\0"):
+            yield unit
+        start = end

@@ -10,7 +10,7 @@ from reelmill.media.frame_index import FrameIndex
 from reelmill.media.source import Source
 from reelmill.planning.plan import EncodeTask, LeftOut, OutputPlan, Plan, TrackRendition, VideoRendition
 from reelmill.planning.segments import FILTER_LEAD_FRAMES, Cut, choose_cut, resampled_segments_of, segments_of
-from reelmill.planning.tracks import audio_tracks, other_left_out, subtitle_tracks
+from reelmill.planning.tracks import audio_tracks, name_of, other_left_out, subtitle_tracks
 from reelmill.planning.video import nominal_rate, video_rendition
 from reelmill.profiles.profile import Profile, check_formats
 
@@ -129,7 +129,7 @@ def _shared(track: TrackRendition, tracks: dict[str, TrackRendition]) -> str:
 
 def _no_subtitles(source: Source, container: Format) -> list[LeftOut]:
     return [
-        LeftOut(what=f"subtitles {each.index}", reason=f"{container.name} is audio only") for each in source.subtitles
+        LeftOut(what=name_of("subtitles", each), reason=f"{container.name} is audio only") for each in source.subtitles
     ]
 
 

@@ -56,7 +56,7 @@ def choose_cut(
             break
         count = count // 2
     if count < 2 or not boundaries:
-        return Cut((), "not cut: keyframes are so far apart that most of the source would be decoded twice")
+        return Cut((), "not cut: most of the source would be decoded twice, its keyframes are too far apart")
     return Cut(boundaries, f"cut into {len(boundaries) + 1} segments of about {float(duration / count):.1f} s")
 
 

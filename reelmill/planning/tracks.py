@@ -8,7 +8,7 @@ from typing import Any
 
 from reelmill.errors import InvalidProfile, NoAudioStream
 from reelmill.formats import Format
-from reelmill.media.source import AudioStream, Source, SubtitleStream
+from reelmill.media.source import AudioStream, Source, Stream, SubtitleStream
 from reelmill.planning.plan import LeftOut, TrackRendition
 from reelmill.profiles.encoders import AUDIO_ENCODERS, CONTAINER_SAMPLE_RATES
 from reelmill.profiles.profile import Profile, codec_for
@@ -27,7 +27,7 @@ def audio_tracks(source: Source, format: Format, profile: Profile) -> tuple[list
         return [], []
     kept = source.audio if format.many_audio else (_first_choice(source.audio),)
     left_out = [
-        LeftOut(what=_named("audio track", track), reason=f"{format.name} holds one audio track")
+        LeftOut(what=name_of("audio track", track), reason=f"{format.name} holds one audio track")
         for track in source.audio
         if track not in kept
     ]
@@ -109,9 +109,11 @@ def subtitle_tracks(source: Source, format: Format) -> tuple[list[TrackRendition
             codec = format.text_subtitles_as
         if codec is None:
             kind = "text" if track.is_text else "bitmap"
-            left_out.append(LeftOut(what=_named("subtitles", track), reason=f"{format.name} holds no {kind} subtitles"))
+            left_out.append(
+                LeftOut(what=name_of("subtitles", track), reason=f"{format.name} holds no {kind} subtitles")
+            )
         elif track.start_pts is None or track.end_pts is None:
-            left_out.append(LeftOut(what=_named("subtitles", track), reason="the track is empty"))
+            left_out.append(LeftOut(what=name_of("subtitles", track), reason="the track is empty"))
         else:
             kept.append(_subtitle_rendition(track, codec))
     return kept, left_out
@@ -133,11 +135,12 @@ def _subtitle_rendition(track: SubtitleStream, codec: str) -> TrackRendition:
 
 def other_left_out(source: Source, format: Format) -> Iterator[LeftOut]:
     """Yield what no output holds: data, attachments, cover art, further video; and chapters where there are none."""
-    if not format.is_audio_only:
-        for video in source.more_video:
-            yield LeftOut(what=_named(f"video {video.codec}", video), reason="one video stream is encoded")
-    elif source.video:
-        yield LeftOut(what=f"video {source.video.codec}", reason=f"{format.name} is audio only")
+    audio_only = f"{format.name} is audio only"
+    if source.video and format.is_audio_only:
+        yield LeftOut(what=name_of(f"video {source.video.codec}", source.video), reason=audio_only)
+    for video in source.more_video:
+        reason = audio_only if format.is_audio_only else "one video stream is encoded"
+        yield LeftOut(what=name_of(f"video {video.codec}", video), reason=reason)
     for other in source.others:
         yield LeftOut(what=f"{other.kind} stream {other.index}", reason="only video, audio and text are carried over")
     if source.chapters and not format.chapters:
@@ -146,6 +149,6 @@ def other_left_out(source: Source, format: Format) -> Iterator[LeftOut]:
         yield LeftOut(what="Dolby Vision metadata", reason="it does not survive encoding; its base layer does")
 
 
-def _named(what: str, track: AudioStream | SubtitleStream | object) -> str:
-    index, language = getattr(track, "index", ""), getattr(track, "language", None)
-    return f"{what} {index}" + (f" ({language})" if language else "")
+def name_of(what: str, stream: Stream) -> str:
+    """Name a stream of the source by its kind, number and language."""
+    return f"{what} {stream.index}" + (f" ({stream.language})" if stream.language else "")

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from fractions import Fraction
 
+from av.video.format import VideoFormat
+
 from reelmill.errors import InvalidProfile
 from reelmill.formats import Format
 from reelmill.media.frame_index import FrameIndex
@@ -125,13 +127,22 @@ def _pixel_format(source: str, wanted: str, encoder: VideoEncoder) -> str:
     source = source.replace("yuvj", "yuv")
     if source in encoder.pixel_formats:
         return source
-    deep = any(mark in source for mark in ("10", "12", "14", "16", "p9"))
-    chroma = (
-        "444" if any(m in source for m in ("444", "rgb", "bgr", "gbr", "pal8")) else "422" if "422" in source else "420"
-    )
-    best = f"yuv{chroma}p{'10le' if deep else ''}"
-    fallback = "yuv420p10le" if deep else "yuv420p"
-    return best if best in encoder.pixel_formats else fallback
+    depth, chroma = _depth_and_chroma(source)
+    deep = "10le" if depth > 8 else ""
+    best = f"yuv{chroma}p{deep}"
+    return best if best in encoder.pixel_formats else f"yuv420p{deep}"
+
+
+def _depth_and_chroma(pixel_format: str) -> tuple[int, str]:
+    """Return the bits of a sample, and the chroma subsampling that holds all of the format's chroma."""
+    described = VideoFormat(pixel_format, 16, 16)
+    depth = max(component.bits for component in described.components)
+    if described.is_rgb or described.has_palette:
+        return depth, "444"
+    if len(described.components) < 3:  # grey, perhaps with alpha
+        return depth, "420"
+    wide, high = described.chroma_width(16) > 8, described.chroma_height(16) > 8
+    return depth, "444" if wide else "422" if high else "420"
 
 
 def _output_rate(video: VideoStream, index: FrameIndex, format: Format, wanted: Fraction | None) -> Fraction | None:

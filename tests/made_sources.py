@@ -1,0 +1,64 @@
+"""Sources as a probe would describe them, without a file: what plans and commands are made from."""
+
+from __future__ import annotations
+
+from array import array
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+from reelmill.media.frame_index import EntryPoint, FrameIndex
+from reelmill.media.source import AudioStream, Source, SubtitleStream, VideoStream
+
+
+def made_video(**changes: Any) -> VideoStream:
+    """A progressive 720p picture at 25 frames a second, stream 0."""
+    given: dict[str, Any] = {
+        "index": 0, "codec": "h264", "time_base": Fraction(1, 12800), "start_pts": 0, "end_pts": 12800 * 60,
+        "language": None, "title": None, "dispositions": ("default",), "width": 1280, "height": 720,
+        "sample_aspect_ratio": Fraction(1), "pixel_format": "yuv420p", "frame_rate": Fraction(25), "rotation_deg": 0,
+        "field_order": "progressive", "colour": {}, "hdr": (),
+    }  # fmt: skip
+    return VideoStream.model_validate(given | changes)
+
+
+def made_audio(index: int = 1, **changes: Any) -> AudioStream:
+    """A stereo AAC track of 48 kHz."""
+    given: dict[str, Any] = {
+        "index": index, "codec": "aac", "time_base": Fraction(1, 48000), "start_pts": 0, "end_pts": 48000 * 60,
+        "language": None, "title": None, "dispositions": (), "channels": 2, "layout": "stereo",
+        "sample_rate_hz": 48000,
+    }  # fmt: skip
+    return AudioStream.model_validate(given | changes)
+
+
+def made_subtitles(index: int = 2, **changes: Any) -> SubtitleStream:
+    """A track of SubRip text."""
+    given: dict[str, Any] = {
+        "index": index, "codec": "subrip", "time_base": Fraction(1, 1000), "start_pts": 1000, "end_pts": 5000,
+        "language": None, "title": None, "dispositions": (),
+    }  # fmt: skip
+    return SubtitleStream.model_validate(given | changes)
+
+
+def made_source(**changes: Any) -> Source:
+    """A minute of MP4 with one video and one audio stream; `video` None makes it sound only."""
+    given: dict[str, Any] = {
+        "path": Path("/media/in.mp4"), "identity": "0" * 40, "size_bytes": 1_000_000, "modified_ns": 0,
+        "demuxer": "mov", "start_s": Fraction(0), "duration_s": Fraction(60), "video": made_video(),
+        "audio": (made_audio(),), "subtitles": (), "others": (), "more_video": (), "chapters": (), "tags": {},
+        "warnings": (),
+    }  # fmt: skip
+    return Source.model_validate(given | changes)
+
+
+def made_index(source: Source, *, seconds: int = 60, keyframe_s: int = 2) -> FrameIndex:
+    """The frames of the source's video at its frame rate, with a clean keyframe every `keyframe_s` seconds."""
+    video = source.video
+    assert video is not None
+    assert video.frame_rate is not None
+    step = 1 / (video.frame_rate * video.time_base)
+    first = video.start_pts or 0
+    times = [first + round(number * step) for number in range(int(seconds * video.frame_rate))]
+    entries = tuple(EntryPoint(pts, True) for pts in times[:: int(keyframe_s * video.frame_rate)])
+    return FrameIndex(video.time_base, array("q", times), entries, round(step), "packets")

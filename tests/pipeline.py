@@ -1,0 +1,224 @@
+"""What the flow does, without Prefect: probe, plan, encode, merge and verify in threads of this process."""
+
+from __future__ import annotations
+
+from array import array
+from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+from reelmill.encoding.merge import merge_output
+from reelmill.encoding.pieces import encode_segment
+from reelmill.encoding.records import PieceRecord, TrackRecord
+from reelmill.encoding.scan import scan_frames
+from reelmill.encoding.verify import verify_output
+from reelmill.encoding.whole_tracks import make_track
+from reelmill.errors import SegmentInexact
+from reelmill.formats import FormatName
+from reelmill.job import TranscodeJob
+from reelmill.manifest import OutputReport
+from reelmill.media.frame_index import FrameIndex, resample_times
+from reelmill.media.source import Source
+from reelmill.planning.plan import OutputPlan, Plan, VideoRendition
+from reelmill.preparing import AcceptedJob, accept_job, plan_job, probe_job
+from reelmill.profiles.profile import Profile
+from tests.ffmpeg_tool import run_ffmpeg
+from tests.hard_media import HARD_CASES
+
+_WORKERS = 2
+_ATTEMPT = "test"
+
+
+@dataclass(frozen=True, repr=False)
+class Prepared:
+    """A job that is accepted, probed and planned, and nothing else."""
+
+    accepted: AcceptedJob
+    source: Source
+    index: FrameIndex | None
+    plan: Plan
+
+
+@dataclass(frozen=True, repr=False)
+class Encoded:
+    """The pieces in `folder`, and the plan and the frame times that they are exact by, after `tries` plans."""
+
+    plan: Plan
+    index: FrameIndex | None
+    pieces: dict[str, list[PieceRecord]]
+    folder: Path
+    tries: int
+
+
+@dataclass(frozen=True, repr=False)
+class Finished:
+    """A finished job: what is in `folder` beside what was planned. `reports` are by format."""
+
+    encoded: Encoded
+    tracks: dict[str, TrackRecord]
+    reports: dict[str, OutputReport]
+
+    @property
+    def plan(self) -> Plan:
+        return self.encoded.plan
+
+    def path(self, format: FormatName) -> Path:
+        return self.encoded.folder / _output(self.plan, format).file_name
+
+
+class HardMedia:
+    """Writes the cases of `hard_media` into one folder, each when it is first asked for."""
+
+    def __init__(self, folder: Path):
+        self._folder = folder
+
+    def __call__(self, name: str) -> Path:
+        case = next(each for each in HARD_CASES if each.name == name)
+        path = self._folder / case.filename
+        if not path.exists():
+            case.build(path)
+        return path
+
+
+def fast_profile(**video: Any) -> Profile:
+    """The default profile with the fastest preset of H.264; `video` are further settings of the picture."""
+    return Profile.model_validate({"version": 1, "name": "fast", "video": {"preset": "ultrafast"} | video})
+
+
+def prepare(
+    path: Path,
+    folder: Path,
+    formats: tuple[FormatName, ...] = ("mp4",),
+    segment_s: float | None = None,
+    profile: Profile | None = None,
+    **job: Any,
+) -> Prepared:
+    """Accept, probe and plan a job; `job` are further fields of TranscodeJob."""
+    accepted = accept_job(
+        TranscodeJob(
+            source=str(path), formats=formats, output=str(folder), name="out", segment_s=segment_s,
+            workers=_WORKERS, **job,
+        )
+    )  # fmt: skip
+    if profile is not None:
+        accepted = replace(accepted, profile=profile)
+    source, index = probe_job(accepted, _ATTEMPT)
+    return Prepared(accepted, source, index, plan_job(accepted, source, index))
+
+
+def encode_video(
+    prepared: Prepared, folder: Path, change: Callable[[VideoRendition], VideoRendition] = lambda rendition: rendition
+) -> Encoded:
+    """Encode every segment as the flow does, by a more careful plan each time that a piece is not exact.
+
+    `change` makes the rendition that is encoded of the one that was planned.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    plan, index, tries = prepared.plan, prepared.index, 1
+    while True:
+        try:
+            return Encoded(plan, index, _encode_all(plan, folder, change), folder, tries)
+        except SegmentInexact as error:
+            plan, index = _more_careful(prepared, plan, error)
+            tries += 1
+
+
+def _encode_all(
+    plan: Plan, folder: Path, change: Callable[[VideoRendition], VideoRendition]
+) -> dict[str, list[PieceRecord]]:
+    with ThreadPoolExecutor(_WORKERS) as pool:
+        made = {
+            rendition.id: [
+                pool.submit(
+                    encode_segment, plan.source, change(rendition.model_copy(update={"segments": ()})), segment,
+                    folder=folder, threads=1, strict=False, attempt=_ATTEMPT,
+                )
+                for segment in rendition.segments
+            ]
+            for rendition in plan.video
+        }  # fmt: skip
+        try:
+            return {name: [each.result() for each in pieces] for name, pieces in made.items()}
+        except BaseException:
+            pool.shutdown(cancel_futures=True)
+            raise
+
+
+def _more_careful(prepared: Prepared, plan: Plan, why: SegmentInexact) -> tuple[Plan, FrameIndex]:
+    """The same steps as `_more_careful_plan` of flows/transcode_video.py."""
+    index = prepared.index
+    assert index is not None
+    assert plan.index_origin != "decode" or any(len(each.segments) > 1 for each in plan.video), f"inexact whole: {why}"
+    scanned, complaints = scan_frames(plan.source, index, attempt=_ATTEMPT)
+    whole_because = f"damaged: {complaints[0]}" if complaints else None
+    if plan.index_origin == "decode" or scanned.times == index.times:
+        whole_because = whole_because or f"pieces would not be exact: {why}"
+    return plan_job(prepared.accepted, plan.source, scanned, whole_because=whole_because), scanned
+
+
+def run_job(
+    path: Path,
+    folder: Path,
+    formats: tuple[FormatName, ...] = ("mp4",),
+    segment_s: float | None = None,
+    profile: Profile | None = None,
+    **job: Any,
+) -> Finished:
+    """Do the whole job into `folder`. Raises what the flow would fail with."""
+    encoded = encode_video(prepare(path, folder, formats, segment_s, profile, **job), folder)
+    plan = encoded.plan
+    tracks = {
+        each.id: make_track(plan.source, each, folder=folder, strict=False, attempt=_ATTEMPT) for each in plan.tracks
+    }
+    unverified = Finished(encoded, tracks, {})
+    reports = {
+        each.format: (merge(unverified, each.format), verify(unverified, each.format))[1] for each in plan.outputs
+    }
+    return replace(unverified, reports=reports)
+
+
+def merge(job: Finished, format: FormatName, pieces: Mapping[str, list[PieceRecord]] | None = None) -> Path:
+    """Write one output again, of other `pieces` than its own where they are given."""
+    out = job.path(format)
+    merge_output(
+        job.plan, _output(job.plan, format), pieces=pieces or job.encoded.pieces, tracks=job.tracks,
+        folder=job.encoded.folder, out=out, attempt=_ATTEMPT,
+    )  # fmt: skip
+    return out
+
+
+def verify(job: Finished, format: FormatName, path: Path | None = None) -> OutputReport:
+    """Verify one output, or the file at `path` in its place, as the flow does."""
+    output = _output(job.plan, format)
+    expected = frame_times_of(job.plan.rendition(output.video), job.encoded.index) if output.video else None
+    return verify_output(
+        job.plan, output, path or job.path(format), expected=expected, tracks=job.tracks,
+        pieces=job.encoded.pieces.get(output.video or "", []),
+    )  # fmt: skip
+
+
+def frame_times_of(rendition: VideoRendition, index: FrameIndex | None) -> array[int]:
+    """The times that the frames of a rendition must have, in its time base."""
+    assert index is not None
+    return index.times if rendition.frame_rate is None else resample_times(index, rendition.frame_rate)
+
+
+def decoded_frames(path: Path, folder: Path, *options: str, inputs: tuple[str, ...] = ()) -> list[tuple[Fraction, str]]:
+    """The time in seconds and the MD5 of every frame of one plain decode of the first video stream, in output order.
+
+    `options` may map another stream and filter it. No frame is doubled or dropped to keep a rate.
+    """
+    listing = folder / f"{path.name}.framemd5"
+    options = options if "-map" in options else ("-map", "0:v:0", *options)
+    run_ffmpeg("-copyts", *inputs, "-i", path, *options, "-fps_mode", "passthrough", "-f", "framemd5", listing)
+    lines = listing.read_text().splitlines()
+    time_base = next(Fraction(line.split(":", 1)[1].strip()) for line in lines if line.startswith("#tb 0:"))
+    rows = [line.replace(" ", "").split(",") for line in lines if line and not line.startswith("#")]
+    return [(int(row[2]) * time_base, row[5]) for row in rows]
+
+
+def _output(plan: Plan, format: FormatName) -> OutputPlan:
+    return next(each for each in plan.outputs if each.format == format)

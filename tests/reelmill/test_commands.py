@@ -1,0 +1,383 @@
+"""The argv of every kind of run, whole: what is not in these lists is not passed to ffmpeg."""
+
+from array import array
+from collections.abc import Sequence
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from reelmill.encoding.commands import encode_argv, join_list_text, metadata_text, mux_argv, seconds, track_argv
+from reelmill.formats import FormatName
+from reelmill.media.frame_index import EntryPoint, FrameIndex
+from reelmill.media.source import Chapter, Source
+from reelmill.planning.plan import Plan, VideoRendition
+from reelmill.planning.planner import make_plan
+from reelmill.planning.segments import segments_of
+from reelmill.profiles.profile import Profile
+from tests.made_sources import made_audio, made_index, made_source, made_subtitles, made_video
+
+QUIET = ["-y", "-nostdin", "-hide_banner", "-loglevel", "level+warning", "-nostats", "-progress", "pipe:1"]
+LATE_S = Fraction(1, 2)
+"""When the container of the sources here starts; its first frame is half a second later."""
+
+
+def late_source(**changes: Any) -> Source:
+    return made_source(**{"start_s": LATE_S, "video": made_video(start_pts=12800)} | changes)
+
+
+def planned(source: Source, format: FormatName = "mp4", segment_s: float = 20, **video: Any) -> Plan:
+    """A minute in three segments: frames 0 to 499, 500 to 999 and 1000 to 1499, all begun by a keyframe."""
+    profile = Profile.model_validate({"version": 1, "name": "test", "video": video})
+    return make_plan(
+        job_key="key", base_name="out", source=source, index=made_index(source) if source.video else None,
+        profile=profile, formats=[format], workers=2, segment_s=segment_s, default_segment_s=100,
+        most_encode_tasks=1000,
+    )  # fmt: skip
+
+
+def encode(plan: Plan, segment: int = 1, threads: int = 1) -> list[str]:
+    rendition = plan.video[0]
+    return encode_argv(
+        "ffmpeg", plan.source, rendition, rendition.segments[segment],
+        threads=threads, max_pixels=1_000_000, out=Path("/work/piece.mp4"),
+    )  # fmt: skip
+
+
+def encoding(filters: Sequence[str], options: Sequence[str], *, seek: str | None, threads: str = "1") -> list[str]:
+    """The whole argv of an encode that differs from others only in what is given."""
+    chain = ";".join(f"[{f's{n - 1}' if n else '0:0'}]{each}[s{n}]" for n, each in enumerate(filters))
+    return [
+        "ffmpeg", *QUIET, "-f", "mov", "-copyts", "-format_whitelist", "mov", "-max_pixels", "1000000",
+        "-noaccurate_seek", "-protocol_whitelist", "file", "-reinit_filter", "0",
+        *([] if seek is None else ["-ss", seek]), "-threads", threads, "-i", "file:/media/in.mp4",
+        "-filter_complex", chain, "-map", f"[s{len(filters) - 1}]",
+        "-f", "mp4", *options, "file:/work/piece.mp4",
+    ]  # fmt: skip
+
+
+PICTURE = ["scale=h=720:w=1280", "format=pix_fmts=yuv420p", "setsar=sar=1"]
+X264 = [
+    "-an", "-c:v", "libx264", "-crf", "23", "-dn", "-enc_time_base", "1/12800", "-fps_mode", "passthrough",
+    "-map_chapters", "-1", "-map_metadata", "-1", "-preset", "medium", "-sn", "-threads", "1",
+    "-video_track_timescale", "12800",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("segment", "trim", "origin", "seek"),
+    [
+        (0, "trim=end_pts=268800:start_pts=12800", 12800, None),
+        (1, "trim=end_pts=524800:start_pts=268800", 268800, "20.500000"),
+        (2, "trim=start_pts=524800", 524800, "40.500000"),
+    ],
+    ids=["first", "middle", "last"],
+)
+def test_segment_is_sought_from_the_containers_start_and_trimmed_exactly(
+    segment: int, trim: str, origin: int, seek: str | None
+):
+    filters = [trim, *PICTURE, f"setpts=expr=PTS-{origin}"]
+    assert encode(planned(late_source()), segment) == encoding(filters, X264, seek=seek)
+
+
+def test_whole_source_is_neither_sought_nor_trimmed():
+    plan = planned(late_source(), segment_s=100)
+    assert encode(plan, 0) == encoding([*PICTURE, "setpts=expr=PTS-12800"], X264, seek=None)
+
+
+def test_time_before_zero_is_added():
+    plan = planned(made_source(video=made_video(start_pts=-512)), segment_s=100)
+    assert encode(plan, 0) == encoding([*PICTURE, "setpts=expr=PTS+512"], X264, seek=None)
+
+
+def test_resampling_hangs_its_grid_on_the_first_frame_before_it_trims():
+    filters = ["setpts=expr=PTS-12800", "fps=fps=30000/1001", "trim=end_pts=1199:start_pts=599", *PICTURE]
+    options = [
+        "-an", "-c:v", "libx264", "-crf", "23", "-dn", "-enc_time_base", "1001/30000", "-fps_mode", "passthrough",
+        "-map_chapters", "-1", "-map_metadata", "-1", "-preset", "medium", "-sn", "-threads", "1",
+        "-video_track_timescale", "30000",
+    ]  # fmt: skip
+    argv = encode(planned(late_source(), frame_rate="30000/1001"))
+    assert argv == encoding([*filters, "setpts=expr=PTS-599"], options, seek="18.500000")
+
+
+def test_avi_gets_frames_on_a_grid_and_in_order():
+    filters = [
+        "setpts=expr=PTS-12800",
+        "fps=fps=25",
+        "trim=end_pts=1000:start_pts=500",
+        *PICTURE,
+        "setpts=expr=PTS-500",
+    ]
+    options = [
+        "-an", "-bf", "0", "-c:v", "libx264", "-crf", "23", "-dn", "-enc_time_base", "1/25", "-fps_mode", "passthrough",
+        "-map_chapters", "-1", "-map_metadata", "-1", "-preset", "medium", "-sn", "-threads", "1",
+        "-video_track_timescale", "25",
+    ]  # fmt: skip
+    assert encode(planned(late_source(), "avi")) == encoding(filters, options, seek="18.500000")
+
+
+def test_deinterlacing_keeps_the_time_base_that_trim_counts_in():
+    """The deinterlacer halves the time base, so it must be set again before times are counted in it."""
+    source = late_source(video=made_video(start_pts=12800, field_order="top_first"))
+    filters = ["bwdif=mode=send_frame", "settb=expr=1/12800", "trim=end_pts=524800:start_pts=268800", *PICTURE]
+    argv = encode(planned(source, deinterlace="auto"))
+    assert argv == encoding([*filters, "setpts=expr=PTS-268800"], X264, seek="18.500000")
+
+
+def test_interlaced_picture_is_kept_interlaced():
+    source = late_source(video=made_video(start_pts=12800, field_order="top_first"))
+    filters = ["trim=end_pts=524800:start_pts=268800", "scale=h=720:interl=-1:w=1280", *PICTURE[1:]]
+    options = [*X264]
+    options[options.index("-fps_mode") : options.index("-fps_mode")] = ["-flags", "+ildct+ilme"]
+    assert encode(planned(source)) == encoding([*filters, "setpts=expr=PTS-268800"], options, seek="20.500000")
+
+
+def test_smaller_picture_of_odd_shape_stays_even():
+    plan = planned(made_source(video=made_video(width=321, height=181)), width=160)
+    filters = ["trim=end_pts=512000:start_pts=256000", "scale=h=90:w=160", "format=pix_fmts=yuv420p", "setsar=sar=1"]
+    assert encode(plan) == encoding([*filters, "setpts=expr=PTS-256000"], X264, seek="20.000000")
+
+
+FIRST = ["trim=end_pts=256000:start_pts=0", *PICTURE, "setpts=expr=PTS-0"]
+TIMES = ["-dn", "-enc_time_base", "1/12800", "-fps_mode", "passthrough"]
+NO_TAGS = ["-map_chapters", "-1", "-map_metadata", "-1"]
+SCALE = ["-video_track_timescale", "12800"]
+
+
+@pytest.mark.parametrize(
+    ("format", "video", "threads", "options"),
+    [
+        (
+            "mp4", {"codec": "h264", "preset": "slow", "crf": 18.5}, 1,
+            ["-an", "-c:v", "libx264", "-crf", "18.5", *TIMES, *NO_TAGS, "-preset", "slow", "-sn", "-threads", "1",
+             *SCALE],
+        ),
+        (
+            "mp4", {"codec": "hevc"}, 1,
+            ["-an", "-c:v", "libx265", "-crf", "28", *TIMES, *NO_TAGS, "-preset", "medium", "-sn", "-tag:v", "hvc1",
+             *SCALE, "-x265-params", "log-level=error:pools=none:frame-threads=1"],
+        ),
+        (
+            "mp4", {"codec": "hevc", "bitrate_bps": 3_000_000, "keyframe_interval_s": 2.0}, 4,
+            ["-an", "-b:v", "3000000", "-c:v", "libx265", *TIMES, "-g", "50", *NO_TAGS, "-preset", "medium", "-sn",
+             "-tag:v", "hvc1", *SCALE, "-x265-params", "log-level=error:pools=4:frame-threads=3"],
+        ),
+        (
+            "mp4", {"max_bitrate_bps": 4_000_000, "vbv_buffer_bits": 8_000_000}, 1,
+            ["-an", "-bufsize", "8000000", "-c:v", "libx264", "-crf", "23", *TIMES, *NO_TAGS, "-maxrate", "4000000",
+             "-preset", "medium", "-sn", "-threads", "1", *SCALE],
+        ),
+        (
+            "mp4", {"codec": "av1"}, 2,
+            ["-an", "-c:v", "libsvtav1", "-crf", "35", *TIMES, *NO_TAGS, "-preset", "8", "-sn",
+             "-svtav1-params", "lp=2", *SCALE],
+        ),
+        (
+            "webm", {}, 1,
+            ["-an", "-b:v", "0", "-c:v", "libvpx-vp9", "-cpu-used", "4", "-crf", "31", *TIMES, *NO_TAGS, "-row-mt", "1",
+             "-sn", "-threads", "1", *SCALE],
+        ),
+        (
+            "webm", {"bitrate_bps": 2_000_000}, 1,
+            ["-an", "-b:v", "2000000", "-c:v", "libvpx-vp9", "-cpu-used", "4", *TIMES, *NO_TAGS, "-row-mt", "1", "-sn",
+             "-threads", "1", *SCALE],
+        ),
+        (
+            "flv", {}, 1,
+            ["-an", "-c:v", "libx264", "-crf", "23", *TIMES, *NO_TAGS, "-preset", "medium", "-sn", "-threads", "1",
+             *SCALE],
+        ),
+    ],
+    ids=["h264", "hevc", "hevc-abr", "h264-vbv", "av1", "vp9", "vp9-abr", "flv"],
+)  # fmt: skip
+def test_each_codec_gets_its_own_options(format: FormatName, video: dict[str, Any], threads: int, options: list[str]):
+    decoder_threads = "1" if threads == 1 else "0"
+    argv = encode(planned(made_source(), format, **video), 0, threads)
+    assert argv == encoding(FIRST, options, seek=None, threads=decoder_threads)
+
+
+def many_tracks() -> Source:
+    return late_source(
+        video=made_video(start_pts=12800, title="Film"),
+        audio=(
+            made_audio(1, language="eng", title="Main", dispositions=("default",)),
+            made_audio(2, language="deu", dispositions=("comment", "hearing_impaired"), channels=6, layout="5.1(side)"),
+        ),
+        subtitles=(made_subtitles(3, language="eng"), made_subtitles(4, codec="ass", language="fra", title="Français")),
+    )
+
+
+def track(format: FormatName, number: int) -> list[str]:
+    plan = planned(many_tracks(), format)
+    return track_argv("ffmpeg", plan.source, plan.track(plan.outputs[0].tracks[number]), Path("/work/track"))
+
+
+TRACK_INPUT = [
+    "ffmpeg", *QUIET, "-f", "mov", "-copyts", "-format_whitelist", "mov", "-itsoffset", "-0.500000",
+    "-protocol_whitelist", "file", "-i", "file:/media/in.mp4",
+]  # fmt: skip
+UNOFFICIAL = ["-strict", "unofficial", "-vn", "file:/work/track"]
+
+
+@pytest.mark.parametrize(
+    ("format", "number", "rest"),
+    [
+        ("mp4", 0, ["-map", "0:1", "-f", "mp4", "-b:a", "128000", "-c:a", "aac", "-dn", *NO_TAGS, *UNOFFICIAL]),
+        (
+            "webm", 1,
+            ["-filter_complex", "[0:2]aformat=channel_layouts=mono|stereo|3.0|5.0|5.1|6.1|7.1[s0]", "-map", "[s0]",
+             "-f", "mp4", "-b:a", "384000", "-c:a", "libopus", "-dn", *NO_TAGS, *UNOFFICIAL],
+        ),
+        (
+            "avi", 1,
+            ["-filter_complex", "[0:2]aresample=async=1:first_pts=0[s0]", "-map", "[s0]", "-f", "mp4", "-ac", "2",
+             "-b:a", "192000", "-c:a", "libmp3lame", "-dn", *NO_TAGS, *UNOFFICIAL],
+        ),
+        ("mp4", 3, ["-map", "0:4", "-f", "mp4", "-c:s", "mov_text", "-dn", *NO_TAGS, *UNOFFICIAL]),
+        ("mkv", 3, ["-map", "0:4", "-f", "matroska", "-c:s", "copy", "-dn", *NO_TAGS, "-vn", "file:/work/track"]),
+        ("webm", 2, ["-map", "0:3", "-f", "matroska", "-c:s", "webvtt", "-dn", *NO_TAGS, "-vn", "file:/work/track"]),
+    ],
+    ids=["aac", "opus-5.1", "mp3-of-5.1-without-gaps", "text-to-mov", "text-kept", "text-to-webvtt"],
+)  # fmt: skip
+def test_track_is_made_in_one_run_over_the_whole_source(format: FormatName, number: int, rest: list[str]):
+    assert track(format, number) == [*TRACK_INPUT, *rest]
+
+
+def mux(plan: Plan) -> list[str]:
+    """Mux the only output of the plan, of a join list when it has pieces."""
+    output = plan.outputs[0]
+    video = plan.rendition(output.video) if output.video else None
+    tracks = [(plan.track(name), Path(f"/work/{number}")) for number, name in enumerate(output.tracks)]
+    join_list = Path("/work/list") if video and video.segments else None
+    return mux_argv(
+        "ffmpeg", plan.source, output, video=video, join_list=join_list, tracks=tracks, metadata=Path("/work/tags"),
+        out=Path("/out/file"),
+    )  # fmt: skip
+
+
+LIST_INPUT = [
+    "-itsoffset", "0.500000", "-f", "concat", "-safe", "0", "-protocol_whitelist", "file", "-i", "file:/work/list",
+]  # fmt: skip
+
+
+def track_input(number: int, demuxer: str = "mov") -> list[str]:
+    return ["-f", demuxer, "-protocol_whitelist", "file", "-i", f"file:/work/{number}"]
+
+
+TWO_TRACKS = [
+    "-metadata:s:v:0", "title=Film", "-disposition:v:0", "default",
+    "-metadata:s:a:0", "language=eng", "-metadata:s:a:0", "title=Main", "-disposition:a:0", "default",
+    "-metadata:s:a:1", "language=deu", "-disposition:a:1", "comment+hearing_impaired",
+]  # fmt: skip
+
+
+def test_mp4_with_two_audio_tracks_and_subtitles_is_muxed_with_their_labels():
+    assert mux(planned(many_tracks())) == [
+        "ffmpeg", *QUIET, "-copyts", *LIST_INPUT, *track_input(0), *track_input(1), *track_input(2), *track_input(3),
+        "-f", "ffmetadata", "-i", "file:/work/tags",
+        "-map", "0:v:0", "-map", "1:0", "-map", "2:0", "-map", "3:0", "-map", "4:0",
+        "-map_metadata", "5", "-map_chapters", "5", "-c", "copy", "-video_track_timescale", "12800", *TWO_TRACKS,
+        "-metadata:s:s:0", "language=eng", "-disposition:s:0", "0",
+        "-metadata:s:s:1", "language=fra", "-metadata:s:s:1", "title=Français", "-disposition:s:1", "0",
+        "-movflags", "+faststart", "-f", "mp4", "file:/out/file",
+    ]  # fmt: skip
+
+
+def test_avi_is_muxed_at_its_rate():
+    assert mux(planned(many_tracks(), "avi")) == [
+        "ffmpeg", *QUIET, "-copyts", *LIST_INPUT, *track_input(0), *track_input(1),
+        "-f", "ffmetadata", "-i", "file:/work/tags", "-map", "0:v:0", "-map", "1:0", "-map", "2:0",
+        "-map_metadata", "3", "-map_chapters", "3", "-c", "copy", "-video_track_timescale", "25", "-r", "25",
+        *TWO_TRACKS,
+        "-f", "avi", "file:/out/file",
+    ]  # fmt: skip
+
+
+def test_mp3_is_muxed_of_one_track_and_starts_at_zero():
+    assert mux(planned(many_tracks(), "mp3")) == [
+        "ffmpeg", *QUIET, *track_input(0), "-f", "ffmetadata", "-i", "file:/work/tags", "-map", "0:0",
+        "-map_metadata", "1", "-map_chapters", "1", "-c", "copy",
+        "-metadata:s:a:0", "language=eng", "-metadata:s:a:0", "title=Main", "-disposition:a:0", "default",
+        "-f", "mp3", "file:/out/file",
+    ]  # fmt: skip
+
+
+def test_copied_video_is_muxed_from_the_source():
+    assert mux(planned(late_source(audio=()), codec="copy")) == [
+        "ffmpeg", *QUIET, "-copyts", "-itsoffset", "-0.500000", "-f", "mov", "-protocol_whitelist", "file",
+        "-format_whitelist", "mov", "-i", "file:/media/in.mp4", "-f", "ffmetadata", "-i", "file:/work/tags",
+        "-map", "0:0", "-map_metadata", "1", "-map_chapters", "1", "-c", "copy", "-video_track_timescale", "12800",
+        "-disposition:v:0", "default", "-movflags", "+faststart", "-f", "mp4", "file:/out/file",
+    ]  # fmt: skip
+
+
+def ntsc_pieces(count: int) -> tuple[VideoRendition, list[Path]]:
+    """A rendition in `count` segments of one frame of 1001/30000 s each, and names for its pieces."""
+    time_base = Fraction(1001, 30_000)
+    index = FrameIndex(time_base, array("q", range(count)), (EntryPoint(0, True),), 1, "packets")
+    segments = segments_of(index, range(1, count))
+    rendition = planned(made_source()).video[0].model_copy(update={"time_base": time_base, "segments": segments})
+    return rendition, [Path(f"/work/{number}.mp4") for number in range(count)]
+
+
+def test_join_list_names_pieces_in_order_with_exact_durations():
+    rendition, pieces = ntsc_pieces(4)
+    assert join_list_text(rendition, pieces) == (
+        "ffconcat version 1.0\n"
+        "file '0.mp4'\ninpoint 0\nduration 0.033367\n"
+        "file '1.mp4'\ninpoint 0\nduration 0.033366\n"
+        "file '2.mp4'\ninpoint 0\nduration 0.033367\n"
+        "file '3.mp4'\ninpoint 0\n"
+    )
+
+
+def test_durations_of_a_thousand_pieces_add_up_without_drift():
+    rendition, pieces = ntsc_pieces(1001)
+    lines = join_list_text(rendition, pieces).splitlines()
+    durations = [Fraction(line.removeprefix("duration ")) for line in lines if line.startswith("duration ")]
+    reached = [sum(durations[:count], Fraction(0)) for count in range(1, 1001)]
+    assert len(durations) == 1000
+    assert max(abs(at - count * rendition.time_base) for count, at in enumerate(reached, 1)) <= Fraction(1, 2_000_000)
+    assert reached[-1] == Fraction("33.366667")
+
+
+def test_join_list_of_other_pieces_than_planned_is_refused():
+    rendition, pieces = ntsc_pieces(4)
+    with pytest.raises(ValueError, match="shorter"):
+        join_list_text(rendition, pieces[:-1])
+
+
+def test_metadata_escapes_what_the_format_reads_as_marks():
+    source = late_source(tags={"title": "a=b; #1\\2\nc", "the=key": "é"})
+    assert metadata_text(source) == ";FFMETADATA1\ntitle=a\\=b\\; \\#1\\\\2\\\nc\nthe\\=key=é\n"
+
+
+def test_chapters_count_from_the_containers_start():
+    chapters = (
+        Chapter(start_s=Fraction(0), end_s=Fraction(7, 2), title="Opening; one"),
+        Chapter(start_s=Fraction(7, 2), end_s=Fraction(25, 3), title=""),
+    )
+    assert metadata_text(late_source(chapters=chapters)) == (
+        ";FFMETADATA1\n"
+        "[CHAPTER]\nTIMEBASE=1/1000000\nSTART=0\nEND=3000000\ntitle=Opening\\; one\n"
+        "[CHAPTER]\nTIMEBASE=1/1000000\nSTART=3000000\nEND=7833333\n"
+    )
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        (Fraction(0), "0.000000"),
+        (Fraction(1001, 30_000), "0.033367"),
+        (Fraction(-1001, 30_000), "-0.033367"),
+        (Fraction(-1, 10_000_000), "0.000000"),
+        (Fraction(2, 3), "0.666667"),
+        (Fraction(9_999_999, 10_000_000), "1.000000"),
+        (Fraction(172_800), "172800.000000"),
+        (Fraction(10**15, 3), "333333333333333.333333"),
+    ],
+)
+def test_seconds_are_decimal_to_the_microsecond(value: Fraction, text: str):
+    assert seconds(value) == text
