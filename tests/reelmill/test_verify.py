@@ -296,7 +296,7 @@ def test_webm_gets_webvtt(hard_media: HardMedia, tmp_path: Path):
     job = run_job(hard_media("many_tracks"), tmp_path, ("webm",), 8, fast_profile(codec="vp9", preset="8", height=90))
     with av.open(job.path("webm")) as container:
         assert [each.codec_context.codec.canonical_name for each in container.streams.subtitles] == ["webvtt", "webvtt"]
-        assert [each.metadata.get("language") for each in container.streams.audio] == ["eng", german, "fra"]
+        assert [each.metadata.get("language") for each in container.streams.audio] == ["eng", "deu", "fra"]
         assert container.metadata["title"] == "A Hard Title; with = and # inside"
 
 

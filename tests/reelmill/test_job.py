@@ -1,0 +1,339 @@
+"""What a job may ask for: names are taken literally, paths stay where they must, and impossible wishes are refused."""
+
+from __future__ import annotations
+
+import math
+import os
+import shutil
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+
+import pytest
+from pydantic import ValidationError
+
+from reelmill.errors import (
+    InvalidParameter,
+    InvalidProfile,
+    InvalidUri,
+    JobRejected,
+    LimitOutputs,
+    OutputCollision,
+    PathEscape,
+    SourceIncomplete,
+    SourceNotFound,
+    UriSchemeNotAllowed,
+)
+from reelmill.job import TranscodeJob
+from reelmill.preparing import accept_job, probe_job
+from reelmill.settings import settings
+from tests.ffmpeg_tool import frame_times
+from tests.live_jobs import files_below, make_clip, outputs_without_prefect
+
+SetRoots = Callable[..., None]
+
+
+@pytest.fixture(scope="session")
+def clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return make_clip(tmp_path_factory.mktemp("clip") / "clip.mp4", seconds=1, size="64x64")
+
+
+@pytest.fixture
+def set_roots(monkeypatch: pytest.MonkeyPatch) -> SetRoots:
+    """Set `source_root` and `output_root`."""
+
+    def change(**roots: Path) -> None:
+        for name, root in roots.items():
+            monkeypatch.setenv(f"REELMILL_{name.upper()}", str(root))
+        settings.cache_clear()
+
+    return change
+
+
+@pytest.fixture
+def root(tmp_path: Path, clip: Path) -> Path:
+    """A folder with `clip.mp4` in it, beside the file `secret.mp4`."""
+    folder = tmp_path / "root"
+    folder.mkdir()
+    shutil.copy(clip, folder / "clip.mp4")
+    shutil.copy(clip, tmp_path / "secret.mp4")
+    return folder
+
+
+def refusal(expected: type[JobRejected], **fields: object) -> str:
+    """Return the message of the error, which must be of exactly this class, one line, and leave nothing."""
+    with pytest.raises(JobRejected) as caught:
+        accept_job(TranscodeJob.model_validate(fields))
+    message = str(caught.value)
+    assert type(caught.value) is expected, message
+    assert message
+    assert message.isprintable()
+    assert not settings().work_dir.exists()
+    return message
+
+
+# Rows 26 to 28: paths that lead out
+
+
+@pytest.mark.parametrize("name", ["../../x", "/etc/x", "a/b", "..", ".", "", "a\\b", "a\0b", "x" * 201])
+def test_name_that_is_not_a_plain_file_name_is_refused(name: str, clip: Path, tmp_path: Path):
+    assert "name" in refusal(PathEscape, source=str(clip), output=str(tmp_path / "out"), name=name)
+
+
+@pytest.mark.parametrize("name", ["a\nb", "\ud800"], ids=["newline", "no_text"])
+def test_name_that_is_no_line_of_text_is_refused(name: str, clip: Path, tmp_path: Path):
+    with pytest.raises(JobRejected):
+        accept_job(TranscodeJob(source=str(clip), output=str(tmp_path / "out"), name=name))
+
+
+@pytest.mark.parametrize("path", ["../secret.mp4", "../../etc/passwd", "a/../../secret.mp4", "/etc/passwd"])
+def test_source_outside_its_root_is_refused(path: str, root: Path, set_roots: SetRoots):
+    set_roots(source_root=root)
+    assert "source" in refusal(PathEscape, source=path, output=str(root / "out"))
+
+
+@pytest.mark.parametrize("path", ["../out", "a/../../out", "/tmp/out"])
+def test_output_outside_its_root_is_refused(path: str, root: Path, set_roots: SetRoots):
+    set_roots(output_root=root)
+    assert "output" in refusal(PathEscape, source=str(root / "clip.mp4"), output=path)
+
+
+def test_link_that_leaves_the_source_root_is_refused(root: Path, set_roots: SetRoots):
+    (root / "link.mp4").symlink_to("../secret.mp4")
+    (root / "folder").symlink_to("..")
+    set_roots(source_root=root)
+    for source in ("link.mp4", "folder/secret.mp4", str(root / "link.mp4")):
+        refusal(PathEscape, source=source, output=str(root / "out"))
+
+
+def test_link_that_leaves_the_output_root_is_refused(root: Path, set_roots: SetRoots):
+    (root / "link").symlink_to("..")
+    set_roots(output_root=root)
+    refusal(PathEscape, source=str(root / "clip.mp4"), output="link")
+    refusal(PathEscape, source=str(root / "clip.mp4"), output="link/out")
+
+
+def test_folder_beside_the_root_with_its_name_in_front_is_outside(root: Path, set_roots: SetRoots, clip: Path):
+    beside = root.with_name("root-too")
+    beside.mkdir()
+    shutil.copy(clip, beside)
+    set_roots(source_root=root)
+    refusal(PathEscape, source="../root-too/clip.mp4", output=str(root / "out"))
+
+
+def test_paths_count_from_their_roots(root: Path, set_roots: SetRoots):
+    set_roots(source_root=root, output_root=root)
+    accepted = accept_job(TranscodeJob(source="clip.mp4"))
+    assert (accepted.source, accepted.output) == (root / "clip.mp4", root / "clip.reelmill")
+
+
+def test_absolute_path_inside_its_root_is_taken(root: Path, set_roots: SetRoots):
+    set_roots(source_root=root, output_root=root)
+    accepted = accept_job(TranscodeJob(source=str(root / "clip.mp4"), output=str(root / "out")))
+    assert (accepted.source, accepted.output) == (root / "clip.mp4", root / "out")
+
+
+# Rows 29 to 31: names are taken literally
+
+
+@pytest.mark.parametrize(
+    "name", ["-version", "100%d.mp4", "concat:a|b", "-i.mp4", "it's; $(x) `y`.mp4", "film 1 [x]*?.mp4", "Фильм.mp4"]
+)
+def test_odd_names_are_taken_literally(name: str, clip: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    folder = tmp_path / "folder"
+    folder.mkdir()
+    shutil.copy(clip, folder / name)
+    monkeypatch.chdir(folder)
+    (report,) = outputs_without_prefect(TranscodeJob(source=name), tmp_path / "work")
+    assert report.file_name == f"{Path(name).stem}.mp4"
+    assert report.frames == len(frame_times(clip))
+    assert files_below(folder) == [name]
+
+
+# Rows 32 to 35: what is no path
+
+
+@pytest.mark.parametrize("field", ["source", "output"])
+@pytest.mark.parametrize(
+    "uri",
+    [
+        "http://169.254.169.254/latest/meta-data", "https://example.org/x.mp4", "HTTP://example.org/x.mp4",
+        "file:///etc/passwd", "FILE://etc/passwd", "s3://bkt@evil/k", "ftp://x/y", "data://x", "pipe://0",
+        "http://0.0.0.0/", "rtmp://x/y",
+    ],
+)  # fmt: skip
+def test_addresses_are_not_opened(field: str, uri: str, clip: Path, tmp_path: Path):
+    fields = {"source": str(clip), "output": str(tmp_path / "out"), field: uri}
+    assert uri.partition(":")[0].lower() in refusal(UriSchemeNotAllowed, **fields)
+
+
+@pytest.mark.parametrize("field", ["source", "output"])
+@pytest.mark.parametrize("uri", ["http://[::1", "http://[not-an-address]/x", "s3://[::1/k"])
+def test_malformed_address_is_refused_like_any_other(field: str, uri: str, clip: Path, tmp_path: Path):
+    fields = {"source": str(clip), "output": str(tmp_path / "out"), field: uri}
+    with pytest.raises((InvalidUri, UriSchemeNotAllowed)) as caught:
+        accept_job(TranscodeJob.model_validate(fields))
+    assert field in str(caught.value)
+
+
+@pytest.mark.parametrize("field", ["source", "output"])
+@pytest.mark.parametrize("path", ["a\0b.mp4", "a\nb.mp4", "\0", "\n"])
+def test_path_with_nul_or_newline_is_refused(field: str, path: str, clip: Path, tmp_path: Path):
+    fields = {"source": str(clip), "output": str(tmp_path / "out"), field: path}
+    assert field in refusal(InvalidUri, **fields)
+
+
+def test_empty_source_is_refused(tmp_path: Path):
+    refusal(InvalidUri, source="", output=str(tmp_path / "out"))
+
+
+def test_name_of_bytes_that_are_no_text_is_taken_or_refused(clip: Path, tmp_path: Path):
+    """Linux has such names, and Python makes surrogates of them."""
+    source = tmp_path / os.fsdecode(b"\xff.mp4")
+    shutil.copy(clip, source)
+    with suppress(JobRejected):
+        (report,) = outputs_without_prefect(TranscodeJob(source=str(source)), tmp_path / "work")
+        assert report.frames == len(frame_times(clip))
+
+
+@pytest.mark.parametrize("path", ["x" * 300 + ".mp4", "x/" * 3000 + "a.mp4"], ids=["name", "path"])
+def test_path_longer_than_any_can_be_is_refused(path: str, tmp_path: Path):
+    with pytest.raises(JobRejected):
+        accept_job(TranscodeJob(source=path, name="x", output=str(tmp_path / "out")))
+
+
+def test_source_that_is_not_there_or_no_file_is_not_found(tmp_path: Path):
+    assert "no file" in refusal(SourceNotFound, source=str(tmp_path / "missing.mp4"), output=str(tmp_path / "out"))
+    assert "not a file" in refusal(SourceNotFound, source=str(tmp_path), output=str(tmp_path / "out"))
+    os.mkfifo(tmp_path / "pipe.mp4")
+    assert "not a file" in refusal(SourceNotFound, source=str(tmp_path / "pipe.mp4"), output=str(tmp_path / "out"))
+
+
+# Rows 37 and 39: two files with one name
+
+
+def test_output_that_would_be_the_source_is_refused(root: Path, monkeypatch: pytest.MonkeyPatch):
+    source = root / "clip.mp4"
+    assert "source itself" in refusal(OutputCollision, source=str(source), output=str(root), formats=["mp4"])
+    refusal(OutputCollision, source=str(source), output=f"{root}/x/..", formats=["flv", "mp4"])
+    monkeypatch.chdir(root)
+    refusal(OutputCollision, source="clip.mp4", output=".")
+    assert accept_job(TranscodeJob(source="clip.mp4", output=".", name="other"))
+    assert accept_job(TranscodeJob(source="clip.mp4", output=".", formats=("flv",)))
+
+
+def test_output_that_would_be_the_source_by_another_path_is_refused(root: Path, tmp_path: Path):
+    (tmp_path / "link").symlink_to(root)
+    (tmp_path / "elsewhere.mp4").symlink_to(root / "clip.mp4")
+    refusal(OutputCollision, source=str(root / "clip.mp4"), output=str(tmp_path / "link"))
+    refusal(OutputCollision, source=str(tmp_path / "elsewhere.mp4"), output=str(root), name="clip")
+
+
+def test_format_asked_for_twice_is_refused(clip: Path, tmp_path: Path):
+    message = refusal(OutputCollision, source=str(clip), output=str(tmp_path / "out"), formats=["mp4", "flv", "mp4"])
+    assert "clip.mp4" in message
+
+
+def test_more_outputs_than_allowed_are_refused(clip: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("REELMILL_MAX_OUTPUTS", "1")
+    settings.cache_clear()
+    refusal(LimitOutputs, source=str(clip), output=str(tmp_path / "out"), formats=["mp4", "flv"])
+
+
+# Rows 40 to 44 and 48: parameters
+
+
+@pytest.mark.parametrize(
+    ("profile", "formats", "field"),
+    [
+        ("video: {codec: 'h264 -f null'}", ["mp4"], "video.codec"),
+        ("video: {codec: h264, crf: 999}", ["mp4"], "video.crf"),
+        ("video: {codec: h264, crf: .nan}", ["mp4"], "video.crf"),
+        ("video: {codec: h264, crf: true}", ["mp4"], "video.crf"),
+        ("video: {width: 641, pixel_format: yuv420p}", ["mp4"], "video.width"),
+        ("formats: [webm]\nvideo: {codec: vp9}", ["mp3"], "video.codec"),
+        ("video: {codec: h264, quality: 3}", ["mp4"], "video.quality"),
+        ("segments: 3", ["mp4"], "segments"),
+    ],
+)
+def test_profile_that_cannot_be_is_refused(profile: str, formats: list[str], field: str, clip: Path, tmp_path: Path):
+    file = tmp_path / "own.yaml"
+    file.write_text(f"version: 1\nname: own\n{profile}\n")
+    message = refusal(
+        InvalidProfile, source=str(clip), output=str(tmp_path / "out"), profile=str(file), formats=formats
+    )
+    assert field in message
+
+
+@pytest.mark.parametrize("seconds", [0, 0.001, 0.0999, -1, math.nan, math.inf, -math.inf])
+def test_segment_length_out_of_range_is_refused(seconds: float, clip: Path, tmp_path: Path):
+    message = refusal(InvalidParameter, source=str(clip), output=str(tmp_path / "out"), segment_s=seconds)
+    assert "segment_s" in message
+    assert "0.1 or more" in message
+
+
+def test_shortest_segment_is_accepted(clip: Path, tmp_path: Path):
+    assert accept_job(TranscodeJob(source=str(clip), output=str(tmp_path / "out"), segment_s=0.1))
+
+
+@pytest.mark.parametrize("workers", [0, -1])
+def test_fewer_workers_than_one_are_refused(workers: int, clip: Path, tmp_path: Path):
+    message = refusal(InvalidParameter, source=str(clip), output=str(tmp_path / "out"), workers=workers)
+    assert "workers" in message
+
+
+@pytest.mark.parametrize(
+    ("fields", "named"),
+    [
+        ({"sauce": "x"}, "sauce"), ({"formats": ["exe"]}, "formats"), ({"formats": "mp4"}, "formats"),
+        ({"damage": "shrug"}, "damage"), ({"workers": 1.5}, "workers"), ({"segment_s": "soon"}, "segment_s"),
+    ],
+)  # fmt: skip
+def test_field_or_value_that_is_not_known_is_refused(fields: dict[str, object], named: str):
+    with pytest.raises(ValidationError, match=named):
+        TranscodeJob.model_validate({"source": "x.mp4", **fields})
+
+
+def test_source_of_another_size_than_announced_is_incomplete(clip: Path, tmp_path: Path):
+    size = clip.stat().st_size
+    message = refusal(SourceIncomplete, source=str(clip), output=str(tmp_path / "out"), source_size_bytes=size + 1000)
+    assert f"{size:,} of {size + 1000:,} bytes" in message
+    assert accept_job(TranscodeJob(source=str(clip), output=str(tmp_path / "out"), source_size_bytes=size))
+
+
+# P2: one job per content
+
+
+def key_of(source: Path, **fields: object) -> str:
+    job = TranscodeJob.model_validate({"source": str(source), "output": "out", **fields})
+    accepted = accept_job(job)
+    return accepted.key_for(probe_job(accepted, "key")[0])
+
+
+def test_job_has_one_key_wherever_its_source_lies_and_its_results_go(clip: Path, tmp_path: Path):
+    elsewhere = Path(shutil.copy2(clip, tmp_path / "clip.mp4"))
+    assert key_of(clip) == key_of(elsewhere) == key_of(elsewhere, output=str(tmp_path / "other"))
+
+
+def test_key_does_not_depend_on_the_machine(clip: Path, monkeypatch: pytest.MonkeyPatch):
+    key = key_of(clip)
+    monkeypatch.setenv("REELMILL_WORKERS", "7")
+    monkeypatch.setenv("REELMILL_NICENESS", "19")
+    settings.cache_clear()
+    assert key == key_of(clip, workers=1) == key_of(clip, workers=64)
+
+
+def test_key_does_not_depend_on_the_order_of_formats(clip: Path):
+    assert key_of(clip, formats=["mp4", "flv"]) == key_of(clip, formats=["flv", "mp4"])
+
+
+def test_key_tells_what_is_made_apart(clip: Path, tmp_path: Path):
+    other = make_clip(tmp_path / "clip.mp4", seconds=1, size="64x48")
+    changed = Path(shutil.copy2(clip, tmp_path / "copy.mp4"))
+    os.utime(changed, ns=(0, clip.stat().st_mtime_ns + 1))
+    keys = [
+        key_of(clip), key_of(other), key_of(changed, name="clip"), key_of(clip, formats=["flv"]),
+        key_of(clip, formats=["mp4", "flv"]), key_of(clip, profile="web-720p"), key_of(clip, name="other"),
+        key_of(clip, damage="strict"), key_of(clip, segment_s=0.5), key_of(clip, copy_when_fits=True),
+    ]  # fmt: skip
+    assert len(set(keys)) == len(keys)

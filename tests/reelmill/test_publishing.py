@@ -1,0 +1,328 @@
+"""All or nothing: outputs count once the manifest is there, and nobody else's file is ever touched."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from reelmill import publishing
+from reelmill.errors import JobRejected, OutputCollision
+from reelmill.manifest import FILE_NAME, Manifest, OutputReport, SourceReport, read_manifest
+from reelmill.publishing import attempt_folder, finished_manifest, publish, refuse_taken
+from tests.live_jobs import files_below
+
+KEY, OTHER_KEY = "a" * 40, "b" * 40
+MADE = {"clip.mp4": b"an mp4", "clip.flv": b"an flv"}
+
+
+def manifest_of(files: dict[str, bytes], key: str = KEY) -> Manifest:
+    source = SourceReport(
+        file_name="clip.mkv", identity="i", size_bytes=1, format="matroska", duration_s=1, frames=25,
+        frames_known_from="packets",
+    )  # fmt: skip
+    outputs = tuple(
+        OutputReport(
+            format=name.rpartition(".")[2], file_name=name, size_bytes=len(content),
+            sha256=hashlib.sha256(content).hexdigest(), duration_s=1, frames=25, streams=(), checks=(), left_out=(),
+        )
+        for name, content in files.items()
+    )  # fmt: skip
+    return Manifest(
+        job_key=key, reelmill_version="0", ffmpeg_version="0", profile="default", created="2026-01-01T00:00:00+00:00",
+        wall_s=1, source=source, outputs=outputs, renditions=(), reasons=(), warnings=(),
+    )  # fmt: skip
+
+
+def write(folder: Path, files: dict[str, bytes]) -> None:
+    for name, content in files.items():
+        (folder / name).write_bytes(content)
+
+
+def run_attempt(output: Path, files: dict[str, bytes] = MADE, *, key: str = KEY, attempt: str = "1" * 32) -> Manifest:
+    """Do as the flow does, for outputs that are made of nothing."""
+    manifest = manifest_of(files, key)
+    refuse_taken(output, key, list(files))
+    with attempt_folder(output, key, attempt) as folder:
+        write(folder, files)
+        publish(manifest, folder, output)
+    return manifest
+
+
+@pytest.fixture
+def output(tmp_path: Path) -> Path:
+    return tmp_path / "deep" / "out"
+
+
+def test_outputs_and_manifest_are_all_there_is_in_the_end(output: Path):
+    manifest = run_attempt(output)
+    assert {each: (output / each).read_bytes() for each in MADE} == MADE
+    assert set(files_below(output)) == {*MADE, FILE_NAME}
+    assert read_manifest(output) == manifest == finished_manifest(output, KEY)
+    assert {each.stat().st_nlink for each in output.iterdir()} == {1}
+
+
+def test_manifest_appears_when_every_output_is_complete(output: Path, monkeypatch: pytest.MonkeyPatch):
+    seen: list[list[str]] = []
+    replace = Path.replace
+
+    def replace_and_look(self: Path, target: Path) -> Path:
+        if Path(target).name == FILE_NAME:
+            seen.append([name for name in MADE if (output / name).read_bytes() == MADE[name]])
+            assert not (output / FILE_NAME).exists()
+        return replace(self, target)
+
+    monkeypatch.setattr(Path, "replace", replace_and_look)
+    run_attempt(output)
+    assert seen == [list(MADE)]
+
+
+def test_outputs_are_on_the_disk_before_the_manifest_is(output: Path, monkeypatch: pytest.MonkeyPatch):
+    synced: list[str] = []
+    fsync = os.fsync
+
+    def note(descriptor: int) -> None:
+        synced.append(Path(f"/proc/self/fd/{descriptor}").readlink().name)
+        fsync(descriptor)
+
+    monkeypatch.setattr(os, "fsync", note)
+    run_attempt(output)
+    assert synced == [*MADE, FILE_NAME, output.name]
+
+
+def test_nothing_is_visible_while_an_attempt_is_at_work(output: Path):
+    with attempt_folder(output, KEY, "1" * 32) as folder:
+        write(folder, MADE)
+        assert [each.name for each in output.iterdir() if not each.name.startswith(".")] == []
+        assert finished_manifest(output, KEY) is None
+
+
+def test_result_that_lost_a_byte_is_not_finished(output: Path):
+    run_attempt(output)
+    (output / "clip.flv").write_bytes(b"an flV")
+    assert finished_manifest(output, KEY) is None
+    (output / "clip.flv").unlink()
+    assert finished_manifest(output, KEY) is None
+
+
+def test_damaged_result_is_made_again_in_its_place(output: Path):
+    run_attempt(output)
+    (output / "clip.flv").write_bytes(b"cut off")
+    run_attempt(output, attempt="2" * 32)
+    assert (output / "clip.flv").read_bytes() == MADE["clip.flv"]
+    assert finished_manifest(output, KEY) is not None
+
+
+# Somebody else's files
+
+
+def test_output_name_that_is_taken_is_refused_before_any_work(output: Path):
+    output.mkdir(parents=True)
+    write(output, {"clip.flv": b"holiday"})
+    with pytest.raises(OutputCollision, match=r"clip\.flv"):
+        run_attempt(output)
+    assert files_below(output) == ["clip.flv"]
+    assert (output / "clip.flv").read_bytes() == b"holiday"
+
+
+def test_other_files_in_the_output_folder_stay_as_they_are(output: Path):
+    output.mkdir(parents=True)
+    write(output, {"notes.txt": b"mine", ".hidden": b"mine"})
+    run_attempt(output)
+    assert ((output / "notes.txt").read_bytes(), (output / ".hidden").read_bytes()) == (b"mine", b"mine")
+
+
+def test_result_of_another_job_is_not_replaced(output: Path):
+    run_attempt(output, key=OTHER_KEY)
+    before = {each: (output / each).read_bytes() for each in files_below(output)}
+    with pytest.raises(OutputCollision, match="another job"):
+        run_attempt(output, {"clip.webm": b"new"})
+    assert {each: (output / each).read_bytes() for each in files_below(output)} == before
+
+
+def test_manifest_of_somebody_else_is_not_replaced(output: Path):
+    output.mkdir(parents=True)
+    write(output, {FILE_NAME: b'{"name": "a web app"}'})
+    with pytest.raises(OutputCollision, match="not ours"):
+        run_attempt(output)
+    assert (output / FILE_NAME).read_bytes() == b'{"name": "a web app"}'
+
+
+@pytest.fixture
+def appears_meanwhile(output: Path) -> Callable[[str], None]:
+    """Run an attempt during which somebody puts a file under this name into the output folder."""
+
+    def attempt(name: str) -> None:
+        with attempt_folder(output, KEY, "1" * 32) as folder:
+            write(folder, MADE)
+            write(output, {name: b"holiday"})
+            publish(manifest_of(MADE), folder, output)
+
+    return attempt
+
+
+@pytest.mark.parametrize("name", MADE)
+def test_file_that_appears_meanwhile_is_not_overwritten(
+    name: str, output: Path, appears_meanwhile: Callable[[str], None]
+):
+    with pytest.raises(OutputCollision, match="somebody else"):
+        appears_meanwhile(name)
+    assert (output / name).read_bytes() == b"holiday"
+    assert not (output / FILE_NAME).exists()
+
+
+def test_collision_at_the_last_output_leaves_none_of_the_others(output: Path, appears_meanwhile: Callable[[str], None]):
+    with pytest.raises(OutputCollision):
+        appears_meanwhile("clip.flv")
+    assert files_below(output) == ["clip.flv"]
+
+
+def test_manifest_of_somebody_else_that_appears_meanwhile_is_not_overwritten(
+    output: Path, appears_meanwhile: Callable[[str], None]
+):
+    with pytest.raises(OutputCollision):
+        appears_meanwhile(FILE_NAME)
+    assert (output / FILE_NAME).read_bytes() == b"holiday"
+
+
+def test_file_under_an_output_name_is_kept_also_where_an_attempt_was_killed(output: Path):
+    (output / f".reelmill-{KEY[:16]}-00000000").mkdir(parents=True)
+    write(output, {"clip.mp4": b"holiday"})
+    with pytest.raises(OutputCollision):
+        run_attempt(output)
+    assert (output / "clip.mp4").read_bytes() == b"holiday"
+    assert not (output / "clip.flv").exists()
+
+
+def test_folder_under_an_output_name_is_refused(output: Path):
+    (output / "clip.mp4").mkdir(parents=True)
+    with pytest.raises(OutputCollision):
+        run_attempt(output)
+
+
+def test_dangling_link_under_an_output_name_is_not_followed(output: Path, tmp_path: Path):
+    output.mkdir(parents=True)
+    (output / "clip.mp4").symlink_to(tmp_path / "elsewhere.mp4")
+    with pytest.raises(OutputCollision):
+        run_attempt(output)
+    assert not (tmp_path / "elsewhere.mp4").exists()
+
+
+# What failed and killed attempts leave
+
+
+def fail_in_an_attempt(
+    output: Path, error: type[BaseException] = RuntimeError, meanwhile: dict[str, bytes] | None = None
+) -> None:
+    with attempt_folder(output, KEY, "1" * 32) as folder:
+        write(folder, MADE)
+        write(output, meanwhile or {})
+        raise error
+
+
+@pytest.mark.parametrize("error", [RuntimeError, KeyboardInterrupt])
+def test_output_folder_made_for_an_attempt_goes_when_it_fails(error: type[BaseException], output: Path, tmp_path: Path):
+    with pytest.raises(error):
+        fail_in_an_attempt(output, error)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_output_folder_that_was_there_stays_when_an_attempt_fails(output: Path):
+    output.mkdir(parents=True)
+    with pytest.raises(RuntimeError):
+        fail_in_an_attempt(output)
+    assert list(output.iterdir()) == []
+
+
+def test_output_folder_in_which_somebody_put_a_file_stays(output: Path):
+    with pytest.raises(RuntimeError):
+        fail_in_an_attempt(output, meanwhile={"notes.txt": b"mine"})
+    assert files_below(output) == ["notes.txt"]
+
+
+def test_output_folder_that_cannot_be_made_is_refused(tmp_path: Path):
+    (tmp_path / "file").write_text("not a folder")
+    with pytest.raises(JobRejected, match="output"), attempt_folder(tmp_path / "file" / "out", KEY, "1" * 32):
+        pass
+
+
+def killed_attempt(output: Path, after: str) -> None:
+    """Have a process publish MADE and kill -9 itself after this step."""
+    code = f"""
+import os, signal
+from pathlib import Path
+from tests.reelmill import test_publishing as t
+from reelmill import publishing
+
+def die(*_, **__):
+    os.kill(os.getpid(), signal.SIGKILL)
+
+link = os.link
+if {after!r} == "work":
+    publishing.publish = t.publish = die
+elif {after!r} == "first link":
+    os.link = lambda *given: (link(*given), die())
+elif {after!r} == "links":
+    Path.write_text = die
+elif {after!r} == "manifest":
+    publishing.shutil.rmtree = die
+t.run_attempt(Path({str(output)!r}))
+"""
+    done = subprocess.run([sys.executable, "-c", code], cwd=Path(__file__).parents[2], timeout=60)
+    assert done.returncode == -signal.SIGKILL
+
+
+@pytest.mark.parametrize("after", ["work", "first link", "links"])
+def test_next_attempt_takes_back_what_a_killed_one_left(after: str, output: Path):
+    killed_attempt(output, after)
+    assert [each for each in output.iterdir() if each.is_dir()]
+    assert finished_manifest(output, KEY) is None
+    again = {name: content + b", better" for name, content in MADE.items()}
+    run_attempt(output, again, attempt="2" * 32)
+    assert set(files_below(output)) == {*MADE, FILE_NAME}
+    assert {each: (output / each).read_bytes() for each in MADE} == again
+    assert [each for each in output.iterdir() if each.is_dir()] == []
+
+
+def test_attempt_killed_after_its_manifest_has_published(output: Path):
+    killed_attempt(output, "manifest")
+    assert finished_manifest(output, KEY) is not None
+
+
+def test_what_another_job_left_is_not_taken_back(output: Path):
+    left = output / f".reelmill-{OTHER_KEY[:16]}-00000000"
+    left.mkdir(parents=True)
+    write(left, {"other.mp4": b"of another job"})
+    os.link(left / "other.mp4", output / "other.mp4")
+    run_attempt(output)
+    assert (output / "other.mp4").exists()
+    assert left.is_dir()
+
+
+@pytest.fixture
+def no_links(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A file system without hard links. Linux looks first whether the name is taken."""
+
+    def link(_: Path, target: Path) -> None:
+        raise FileExistsError if os.path.lexists(target) else PermissionError(1, "Operation not permitted")
+
+    monkeypatch.setattr(publishing.os, "link", link)
+
+
+@pytest.mark.usefixtures("no_links")
+def test_file_system_without_links_gets_the_outputs_too(output: Path):
+    run_attempt(output)
+    assert finished_manifest(output, KEY) is not None
+
+
+@pytest.mark.usefixtures("no_links")
+def test_file_is_not_overwritten_where_there_are_no_links(output: Path, appears_meanwhile: Callable[[str], None]):
+    with pytest.raises(OutputCollision):
+        appears_meanwhile("clip.mp4")
+    assert (output / "clip.mp4").read_bytes() == b"holiday"
