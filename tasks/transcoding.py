@@ -83,7 +83,8 @@ def merge_output(
     """Join one output, open it again and compare it with the plan."""
     merge_files(plan, output, pieces=pieces, tracks=tracks, folder=folder, out=out, attempt=attempt)
     expected = load_times(frame_times, plan.rendition(output.video).frame_rate) if output.video else None
-    return verify_output(plan, output, out, expected=expected, tracks=tracks)
+    mine = pieces.get(output.video or "", [])
+    return verify_output(plan, output, out, expected=expected, pieces=mine, tracks=tracks)
 
 
 @task(name="post-process", cache_policy=NO_CACHE)

@@ -13,6 +13,7 @@ from pathlib import Path
 
 from av.error import FFmpegError
 
+from reelmill import __version__
 from reelmill.encoding.commands import encode_argv
 from reelmill.encoding.records import PieceRecord
 from reelmill.errors import MediaDamaged, SegmentInexact, SourceChanged
@@ -38,9 +39,9 @@ _ADDRESS = re.compile(r" @ 0x[0-9a-f]+|\[error\] ")
 
 
 def piece_key(source: Source, rendition: VideoRendition, segment: Segment) -> str:
-    """Name a piece by what is in it: content, range, recipe, and the ffmpeg that makes it."""
+    """Name a piece by what is in it: content, range, recipe, and the code and the ffmpeg that make it."""
     wanted = segment.model_dump_json(exclude={"number"})
-    return content_key("piece", source.identity, rendition.recipe, wanted, ffmpeg_version())
+    return content_key("piece", __version__, source.identity, rendition.recipe, wanted, ffmpeg_version())
 
 
 def encode_segment(

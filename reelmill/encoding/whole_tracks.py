@@ -8,6 +8,7 @@ from pathlib import Path
 
 from av.error import FFmpegError
 
+from reelmill import __version__
 from reelmill.encoding.commands import track_argv
 from reelmill.encoding.pieces import refuse_changed, without_addresses
 from reelmill.encoding.records import TrackRecord
@@ -24,8 +25,8 @@ SHORT_BY_S = 0.25
 
 
 def track_key(source: Source, track: TrackRendition) -> str:
-    """Name a track by its content, its recipe and the ffmpeg that makes it."""
-    return content_key("track", source.identity, track.recipe, ffmpeg_version())
+    """Name a track by its content, its recipe, and the code and the ffmpeg that make it."""
+    return content_key("track", __version__, source.identity, track.recipe, ffmpeg_version())
 
 
 def track_file_name(source: Source, track: TrackRendition) -> str:
