@@ -23,7 +23,7 @@ from reelmill.errors import MediaDamaged, SegmentInexact, VerifyFailed
 from reelmill.job import TranscodeJob
 from reelmill.manifest import Manifest
 from reelmill.media.frame_index import FrameIndex, save_times
-from reelmill.media.tool import cancel_job, forget_job
+from reelmill.media.tool import cancel_job
 from reelmill.planning.plan import Plan
 from reelmill.preparing import AcceptedJob, accept_job, plan_job
 from reelmill.progress import board, drop_board
@@ -61,6 +61,10 @@ def transcode_video(job: TranscodeJob) -> Manifest:
         refuse_taken(accepted.output, key, [output.file_name for output in plan.outputs])
         refuse_full_disk(plan, accepted.output)
         with open_workspace(key) as workspace, attempt_folder(accepted.output, key, attempt) as folder:
+            finished = finished_manifest(accepted.output, key)  # by a run that had the workspace until now
+            if finished is not None:
+                workspace.remove()
+                return finished
             plan, made = _make_outputs(accepted, plan, index, workspace, folder, attempt)
             reports = [made.reports[output.format] for output in plan.outputs]
             manifest = post_process(accepted, plan, reports, *made.rendition_reports(), time.monotonic() - started)
@@ -70,9 +74,6 @@ def transcode_video(job: TranscodeJob) -> Manifest:
     except BaseException:
         cancel_job(attempt)
         raise
-    finally:
-        forget_job(attempt)
-        drop_board(attempt)
 
 
 def _make_outputs(
@@ -91,7 +92,7 @@ def _make_outputs(
     while True:
         workspace.save_plan(plan)
         try:
-            return plan, _encode_and_merge(accepted, plan, workspace, folder, attempt)
+            return plan, _encode_and_merge(accepted, plan, workspace, folder, attempt=uuid.uuid4().hex)
         except SegmentInexact as error:
             get_run_logger().warning("%s; planning again", error)
             plan = _more_careful_plan(accepted, plan, index, workspace, attempt, error)
@@ -143,12 +144,11 @@ def _encode_and_merge(accepted: AcceptedJob, plan: Plan, workspace: Workspace, f
             _add_merges(work, gathered, plan, workspace, folder, attempt)
             reporter.update()
     except BaseException:
-        work.drop_waiting()
-        cancel_job(attempt)
-        for _, future in work:
-            future.wait()
-        forget_job(attempt)
+        cancel_job(attempt)  # for good: what an interrupt caught between submitting and starting must not start either
+        work.drain()
         raise
+    finally:
+        drop_board(attempt)
     reporter.update(at_once=True)
     return gathered
 

@@ -16,6 +16,7 @@ from reelmill.profiles.profile import Profile
 from reelmill.settings import settings
 
 SHORTEST_SEGMENT_S = 0.1
+_LONGEST_NAME, _LONGEST_PATH = 200, 4000
 DamagePolicy = Literal["strict", "lenient", "salvage"]
 
 
@@ -76,8 +77,9 @@ class TranscodeJob(BaseModel):
     def base_name(self) -> str:
         """Name of the result files, without ending. Never leads out of the output folder."""
         name = self.name if self.name is not None else Path(self.source).stem
-        if not name or name in (".", "..") or "/" in name or "\\" in name or "\0" in name or len(name.encode()) > 200:
-            raise PathEscape(f"name: {name!r} is not a plain file name")
+        bad = not name or name in (".", "..") or "/" in name or "\\" in name or not _is_printable_utf8(name)
+        if bad or len(name.encode()) > _LONGEST_NAME:
+            raise PathEscape(f"name: {name[:100]!r} is not a plain file name of at most {_LONGEST_NAME} bytes")
         return name
 
 
@@ -110,12 +112,21 @@ def job_key(source_identity: str, profile: Profile, formats: tuple[str, ...], jo
     )  # fmt: skip
 
 
+def _is_printable_utf8(text: str) -> bool:
+    """Whether the text has no control characters, and none that UTF-8 can't hold."""
+    return not any(each < " " or "\x7f" <= each < "\xa0" or "\ud800" <= each <= "\udfff" for each in text)
+
+
 def _local_path(text: str, field: str, root: Path | None) -> Path:
-    if not text or "\0" in text or "\n" in text:
-        raise InvalidUri(f"{field}: {text!r} is not a path")
-    scheme = urlsplit(text).scheme if "://" in text else ""
-    if scheme:
-        raise UriSchemeNotAllowed(f"{field}: {scheme}:// is not opened; allowed: a path")
+    if not text or not _is_printable_utf8(text) or len(text) > _LONGEST_PATH:
+        raise InvalidUri(f"{field}: {text[:100]!r} is not a path")
+    scheme, mark, _ = text.partition("://")
+    if mark and scheme.isalnum():
+        try:
+            urlsplit(text)
+        except ValueError as error:
+            raise InvalidUri(f"{field}: {text[:100]!r} is not a URI: {error}") from error
+        raise UriSchemeNotAllowed(f"{field}: {scheme.lower()}:// is not opened; allowed: a path")
     path = Path(text)
     if root is None:
         return path

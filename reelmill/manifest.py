@@ -37,7 +37,7 @@ class OutputReport(Frozen):
     """One finished output file."""
 
     format: str = Field(description="Format asked for")
-    file_name: str = Field(description="Name of the file, beside this manifest")
+    file_name: str = Field(pattern=r"^[^/\\]+$", description="Name of the file, beside this manifest")
     size_bytes: int = Field(description="Size of the file")
     sha256: str = Field(description="SHA-256 of the file, in hex")
     duration_s: float = Field(description="From the first frame or sample to the end of the last, in seconds")

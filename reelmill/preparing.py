@@ -43,8 +43,12 @@ def accept_job(job: TranscodeJob) -> AcceptedJob:
     formats = check_job(job, profile)
     check_formats(profile, formats)
     source = job.source_path
-    if not source.exists():
-        raise SourceNotFound(f"source: there is no file {source}")
+    try:
+        source.stat()
+    except FileNotFoundError as error:
+        raise SourceNotFound(f"source: there is no file {source}") from error
+    except OSError as error:
+        raise SourceNotFound(f"source: {source}: {error.strerror}") from error
     if not source.is_file():
         raise SourceNotFound(f"source: {source} is not a file")
     if job.output_path.exists() and not job.output_path.is_dir():

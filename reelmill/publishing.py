@@ -98,7 +98,7 @@ def publish(manifest: Manifest, attempt: Path, output: Path) -> None:
         draft = attempt / FILE_NAME
         draft.write_text(manifest.model_dump_json(indent=2) + "\n", encoding="utf-8")
         _sync(draft)
-        draft.replace(output / FILE_NAME)
+        _place(draft, output / FILE_NAME)
     except BaseException:
         for target in placed:
             target.unlink(missing_ok=True)

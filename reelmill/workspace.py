@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fcntl
+import os
 import shutil
 from collections.abc import Generator
 from contextlib import contextmanager
@@ -67,11 +68,7 @@ def open_workspace(job_key: str) -> Generator[Workspace]:
     """
     jobs = settings().work_dir / "jobs"
     jobs.mkdir(parents=True, exist_ok=True)
-    with (jobs / f"{job_key}.lock").open("w") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            raise JobRunning("another run of the same job is at work on this machine") from error
+    with _locked(jobs / f"{job_key}.lock") as lock:
         workspace = Workspace(jobs / job_key)
         workspace.pieces.mkdir(parents=True, exist_ok=True)
         workspace.records.mkdir(parents=True, exist_ok=True)
@@ -84,7 +81,21 @@ def open_workspace(job_key: str) -> Generator[Workspace]:
             raise
         finally:
             if not workspace.root.exists():
-                Path(lock.name).unlink(missing_ok=True)
+                lock.unlink(missing_ok=True)
+
+
+@contextmanager
+def _locked(path: Path) -> Generator[Path]:
+    while True:
+        with path.open("w") as lock:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except OSError as error:
+                raise JobRunning("another run of the same job is at work on this machine") from error
+            # Its last holder may have removed the file after we opened it: then another run may hold a new one.
+            if path.exists() and path.stat().st_ino == os.fstat(lock.fileno()).st_ino:
+                yield path
+                return
 
 
 def refuse_full_disk(plan: Plan, output: Path) -> None:
@@ -99,10 +110,17 @@ def refuse_full_disk(plan: Plan, output: Path) -> None:
     }
     outputs_bytes = sum(rendition_bytes.get(each.video or "", 0) for each in plan.outputs)
     pieces_bytes = sum(rendition_bytes[each.id] for each in plan.video if each.segments)
-    for folder, needed in ((settings().work_dir, pieces_bytes), (output, outputs_bytes)):
-        existing = next(each for each in (folder.absolute(), *folder.absolute().parents) if each.exists())
+    work, result = _existing(settings().work_dir), _existing(output)
+    if work.stat().st_dev == result.stat().st_dev:
+        outputs_bytes, pieces_bytes = outputs_bytes + pieces_bytes, 0
+    for existing, folder, needed in ((work, settings().work_dir, pieces_bytes), (result, output, outputs_bytes)):
         free = shutil.disk_usage(existing).free
         if free < needed + _SPARE_BYTES:
             raise NotEnoughSpace(
                 f"{free >> 20} MiB are free for some {(needed + _SPARE_BYTES) >> 20} MiB of {folder.name}"
             )
+
+
+def _existing(folder: Path) -> Path:
+    """Return the folder, or the nearest one above it that exists."""
+    return next(each for each in (folder.absolute(), *folder.absolute().parents) if each.exists())

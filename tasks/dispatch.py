@@ -34,9 +34,11 @@ class Dispatcher(Generic[Key]):
         """Queue a submission under its key; with `first` before all others that have not started."""
         (self._waiting.appendleft if first else self._waiting.append)((key, submit))
 
-    def drop_waiting(self) -> None:
-        """Forget what has not started."""
+    def drain(self) -> None:
+        """Forget what has not started, and wait for what has. Also after an interrupt anywhere in the iteration."""
         self._waiting.clear()
+        for future in list(self._running.values()):
+            future.wait()
 
     def __iter__(self) -> Iterator[tuple[Key, PrefectFuture]]:
         """Yield each key with its finished future until nothing is left; more may be added meanwhile."""

@@ -1,0 +1,370 @@
+"""The whole job through Prefect: every format from one encode, resumed where it stopped, published all or nothing."""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+import pytest
+from prefect.client.orchestration import get_client
+from prefect.client.schemas.filters import ArtifactFilter, ArtifactFilterFlowRunId, FlowRunFilter, FlowRunFilterId
+from prefect.client.schemas.objects import Artifact, TaskRun
+from prefect.client.schemas.sorting import TaskRunSort
+
+from reelmill.encoding.pieces import piece_key
+from reelmill.errors import JobRunning, MediaDamaged, OutputCollision, VerifyFailed
+from reelmill.job import TranscodeJob
+from reelmill.manifest import Manifest, read_manifest
+from reelmill.planning.plan import Plan
+from reelmill.preparing import accept_job, plan_job, probe_job
+from reelmill.settings import settings
+from reelmill.workspace import open_workspace
+from tests.bad_media import BAD_MEDIA
+from tests.ffmpeg_tool import frame_times
+from tests.live_jobs import FRAME_RATE, LoggedTool, alive_with, files_below, make_clip, use_tool
+
+pytestmark = pytest.mark.slow
+
+SECONDS, SEGMENT_S = 12, 2
+FRAMES, SEGMENTS = SECONDS * FRAME_RATE, SECONDS // SEGMENT_S
+RENDITION = "h264-180p"
+SERVER_IS_LATE_S = 90
+"""Task runs reach the server some time after the run has ended."""
+
+
+@dataclass(frozen=True)
+class Finished:
+    """A run that came to its end, and what it ran."""
+
+    job: TranscodeJob
+    manifest: Manifest
+    output: Path
+    work: Path
+    flow_run_id: UUID
+    calls: list[str]
+    encodes: list[str]
+
+
+def run_job(job: TranscodeJob) -> tuple[Manifest, UUID]:
+    from flows.transcode_video import transcode_video
+
+    state: Any = transcode_video(job, return_state=True)
+    return state.result(), state.state_details.flow_run_id
+
+
+def planned(job: TranscodeJob) -> Plan:
+    accepted = accept_job(job)
+    return plan_job(accepted, *probe_job(accepted, "test"))
+
+
+def task_runs(flow_run_id: UUID, names: set[str]) -> dict[str, TaskRun]:
+    """Return the task runs of a flow run by name, as soon as the server has these, all of them ended."""
+    began = time.monotonic()
+    wanted = FlowRunFilter(id=FlowRunFilterId(any_=[flow_run_id]))
+    while True:
+        with get_client(sync_client=True) as client:
+            runs = client.read_task_runs(flow_run_filter=wanted, sort=TaskRunSort.ID_DESC, limit=200)
+        found = {each.name: each for each in runs}
+        ended = {name for name, each in found.items() if each.state is not None and each.state.is_final()}
+        if names <= ended:
+            return found
+        assert time.monotonic() - began < SERVER_IS_LATE_S, f"missing: {names - ended}"
+        time.sleep(0.2)
+
+
+def artifacts(flow_run_id: UUID) -> dict[str | None, Artifact]:
+    wanted = ArtifactFilter(flow_run_id=ArtifactFilterFlowRunId(any_=[flow_run_id]))
+    with get_client(sync_client=True) as client:
+        answer = client.request(
+            "POST", "/artifacts/filter", json={"artifacts": wanted.model_dump(mode="json", exclude_unset=True)}
+        )
+    return {each.key: each for each in map(Artifact.model_validate, answer.json())}
+
+
+def encode_names() -> set[str]:
+    return {f"encode-{RENDITION}-{number:05d}" for number in range(SEGMENTS)}
+
+
+@pytest.fixture(scope="module")
+def clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return make_clip(tmp_path_factory.mktemp("clip") / "clip.mp4", seconds=SECONDS)
+
+
+@pytest.fixture
+def tool(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> LoggedTool:
+    tool = LoggedTool(tmp_path / "tool")
+    use_tool(tool, monkeypatch)
+    return tool
+
+
+@pytest.fixture(scope="module")
+def finished(clip: Path, prefect_server: str, tmp_path_factory: pytest.TempPathFactory) -> Finished:
+    """One run to three formats, that tests look at and don't change."""
+    folder = tmp_path_factory.mktemp("finished")
+    work, output, tool = folder / "work", folder / "out", LoggedTool(folder / "tool")
+    job = TranscodeJob(
+        source=str(clip), formats=("mp4", "flv", "mkv"), output=str(output), segment_s=SEGMENT_S, workers=2
+    )
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("REELMILL_WORK_DIR", str(work))
+        use_tool(tool, patch)
+        manifest, flow_run_id = run_job(job)
+    settings.cache_clear()
+    return Finished(job, manifest, output, work, flow_run_id, tool.calls(), tool.encodes())
+
+
+@pytest.fixture
+def job(clip: Path, tmp_path: Path, prefect_server: str) -> TranscodeJob:
+    return TranscodeJob(source=str(clip), output=str(tmp_path / "out"), segment_s=SEGMENT_S, workers=2)
+
+
+# What comes of a job
+
+
+def test_every_format_is_made_from_one_encode_of_the_video(finished: Finished):
+    video = [each for each in finished.manifest.renditions if each.kind == "video"]
+    assert [(each.id, each.segments, each.frames, each.reused_segments) for each in video] == [
+        (RENDITION, SEGMENTS, FRAMES, 0)
+    ]
+    assert [each.kind for each in finished.manifest.renditions] == ["video", "audio"]
+    assert len(finished.encodes) == SEGMENTS
+
+
+def test_every_output_has_every_frame_of_the_source(finished: Finished, clip: Path):
+    pictures = {each.format: frame_times(finished.output / each.file_name) for each in finished.manifest.outputs}
+    source_s = [round(pts / (FRAME_RATE * 512), 2) for pts, _ in frame_times(clip)]
+    assert list(pictures) == ["mp4", "flv", "mkv"]
+    assert {len(each) for each in pictures.values()} == {FRAMES} == {len(source_s)}
+    assert len({tuple(md5 for _, md5 in each) for each in pictures.values()}) == 1
+    assert all(check.passed for output in finished.manifest.outputs for check in output.checks)
+
+
+def test_manifest_is_written_beside_the_outputs(finished: Finished):
+    assert read_manifest(finished.output) == finished.manifest
+    assert set(files_below(finished.output)) == {"manifest.json", "clip.mp4", "clip.flv", "clip.mkv"}
+
+
+def test_nothing_of_a_finished_job_is_left_to_work_on(finished: Finished):
+    assert files_below(finished.work) == []
+    assert [each for each in finished.work.rglob("*") if each.name == finished.manifest.job_key] == []
+    assert alive_with(finished.work) == []
+
+
+def test_each_step_is_a_task_run_with_a_name_that_tells_it(finished: Finished):
+    names = encode_names() | {"track-aac-audio-1", "merge-mp4", "merge-flv", "merge-mkv"}
+    found = task_runs(finished.flow_run_id, names)
+    others = {name.rpartition("-")[0] for name in found if name not in names}
+    assert others == {"probe", "post-process", "publish"}
+    assert {each.run_count for each in found.values()} == {1}
+
+
+def test_progress_ends_at_all_of_it_in_the_artifact(finished: Finished):
+    progress = artifacts(finished.flow_run_id)["progress"]
+    assert progress.type == "progress"
+    assert progress.data == 100
+    assert f"{FRAMES} of {FRAMES} frames" in (progress.description or "")
+
+
+def test_outputs_are_a_table_in_the_artifacts(finished: Finished):
+    table = artifacts(finished.flow_run_id)["outputs"]
+    assert table.type == "table"
+    for output in finished.manifest.outputs:
+        assert output.file_name in str(table.data)
+        assert output.sha256 in str(table.data)
+
+
+def test_finished_job_is_not_encoded_again(finished: Finished, tool: LoggedTool):
+    again, flow_run_id = run_job(finished.job)
+    assert again == finished.manifest
+    assert [call for call in tool.calls() if call != "-version"] == []
+    assert task_runs(flow_run_id, set()).keys().isdisjoint(encode_names())
+
+
+# What fails in between
+
+
+def test_encoder_that_is_killed_is_tried_again_and_no_other(job: TranscodeJob, tool: LoggedTool):
+    plan = planned(job)
+    (rendition,) = plan.video
+    segment = rendition.segments[3]
+    tool.kill_once(piece_key(plan.source, rendition.model_copy(update={"segments": ()}), segment))
+    manifest, flow_run_id = run_job(job)
+    assert manifest.outputs[0].frames == FRAMES
+    assert len(tool.encodes()) == SEGMENTS + 1
+    runs = {name: each.run_count for name, each in task_runs(flow_run_id, encode_names()).items()}
+    assert {name for name, count in runs.items() if count != 1} == {f"encode-{RENDITION}-00003"}
+    assert runs[f"encode-{RENDITION}-00003"] == 2
+
+
+def without_its_last_piece(merge: Callable[..., Any]) -> Callable[..., Any]:
+    def merge_less(plan: Plan, output: Any, *, pieces: dict[str, list[Any]], **others: Any) -> Any:
+        short = [each.model_copy(update={"segments": each.segments[:-1]}) for each in plan.video]
+        last = max(each.number for each in plan.video[0].segments)
+        less = {name: [each for each in mine if each.segment != last] for name, mine in pieces.items()}
+        return merge(plan.model_copy(update={"video": tuple(short)}), output, pieces=less, **others)
+
+    return merge_less
+
+
+def test_output_that_is_not_what_was_planned_is_not_published(
+    job: TranscodeJob, tool: LoggedTool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    from tasks import transcoding
+
+    with monkeypatch.context() as patch:
+        patch.setattr(transcoding, "merge_files", without_its_last_piece(transcoding.merge_files))
+        with pytest.raises(VerifyFailed, match=f"frames: {FRAMES - SEGMENT_S * FRAME_RATE} of {FRAMES}"):
+            run_job(job)
+    assert not (tmp_path / "out").exists()
+    assert alive_with(tmp_path) == []
+    tool.forget()
+    manifest, _ = run_job(job)
+    assert tool.encodes() == tool.tracks() == []
+    assert manifest.renditions[0].reused_segments == SEGMENTS
+
+
+def stop_before_merging(job: TranscodeJob, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Run the job until everything is encoded and nothing is merged."""
+    from tasks import transcoding
+
+    def fail(*_: Any, **__: Any) -> None:
+        raise VerifyFailed("as if")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(transcoding, "merge_files", fail)
+        with pytest.raises(VerifyFailed, match="as if"):
+            run_job(job)
+
+
+def test_only_pieces_that_were_harmed_between_two_runs_are_made_again(
+    job: TranscodeJob, tool: LoggedTool, monkeypatch: pytest.MonkeyPatch
+):
+    stop_before_merging(job, monkeypatch)
+    flipped, lost, track = harm_pieces(tool)
+    tool.forget()
+    manifest, _ = run_job(job)
+    encoded = tool.encodes()
+    assert len(encoded) == 2
+    assert {name for name in (flipped, lost) if any(name in call for call in encoded)} == {flipped, lost}
+    assert [track in call for call in tool.tracks()] == [True]
+    assert manifest.renditions[0].reused_segments == SEGMENTS - 2
+    assert manifest.outputs[0].frames == FRAMES
+
+
+def test_record_that_a_kill_cut_off_counts_as_none(
+    job: TranscodeJob, tool: LoggedTool, monkeypatch: pytest.MonkeyPatch
+):
+    stop_before_merging(job, monkeypatch)
+    folder = next(settings().work_dir.glob("jobs/*/records"))
+    empty, half = (folder / keys_of(call)[-1] for call in tool.encodes()[2:4])
+    half.write_bytes(half.read_bytes()[: half.stat().st_size // 2])
+    empty.write_bytes(b"")
+    tool.forget()
+    manifest, _ = run_job(job)
+    assert {keys_of(call)[-1] for call in tool.encodes()} == {empty.name, half.name}
+    assert manifest.renditions[0].reused_segments == SEGMENTS - 2
+
+
+def keys_of(call: str) -> list[str]:
+    """Return the keys by which the working files in a command are named."""
+    return re.findall(r"/(\w{40})\.", call)
+
+
+def harm_pieces(tool: LoggedTool) -> tuple[str, str, str]:
+    """Change one byte of a piece, delete another, cut a track off; return their keys."""
+    keys = [keys_of(call)[-1] for call in (*tool.encodes()[1:3], *tool.tracks())]
+    folder = next(settings().work_dir.glob("jobs/*/pieces"))
+    flipped, lost, track = (folder / f"{key}.mp4" for key in keys)
+    content = bytearray(flipped.read_bytes())
+    content[len(content) // 2] ^= 1
+    flipped.write_bytes(content)
+    lost.unlink()
+    track.write_bytes(track.read_bytes()[:-10])
+    return keys[0], keys[1], keys[2]
+
+
+def test_job_goes_on_with_other_workers_by_the_plan_it_began_with(
+    job: TranscodeJob, tool: LoggedTool, monkeypatch: pytest.MonkeyPatch
+):
+    unbound = job.model_copy(update={"segment_s": None})
+    with monkeypatch.context() as patch:
+        patch.setenv("REELMILL_SEGMENT_S", "4")
+        patch.setattr("reelmill.planning.segments.SHORTEST_USEFUL_S", 2)
+        settings.cache_clear()
+        stop_before_merging(unbound, monkeypatch)
+    made = len(tool.encodes())
+    assert made > 1
+    settings.cache_clear()
+    tool.forget()
+    manifest, _ = run_job(unbound.model_copy(update={"workers": 1}))
+    assert tool.encodes() == []
+    assert manifest.renditions[0].reused_segments == made
+
+
+# Sources that are not what they seem
+
+
+def media_named(name: str, tmp_path: Path) -> Path:
+    media = next(each for each in BAD_MEDIA if each.name == name)
+    source = tmp_path / media.filename
+    media.build(source)
+    return source
+
+
+def test_damaged_source_is_encoded_whole_and_the_manifest_says_why(tmp_path: Path, prefect_server: str):
+    source = media_named("corrupt", tmp_path)
+    manifest, _ = run_job(TranscodeJob(source=str(source), output=str(tmp_path / "out"), segment_s=5, workers=2))
+    assert [each for each in manifest.reasons if each.startswith("not cut: damaged: ")]
+    assert [each for each in manifest.warnings if each.startswith("MediaDamaged: ")]
+    assert manifest.renditions[0].segments == 1
+    assert manifest.outputs[0].frames == len(frame_times(source))
+    assert files_below(settings().work_dir) == []
+
+
+def test_source_whose_packets_lie_about_its_frames_is_decoded_to_learn_the_truth(tmp_path: Path, prefect_server: str):
+    """The last packet of half an FLV holds no frame."""
+    source = media_named("half_flv", tmp_path)
+    job = TranscodeJob(source=str(source), output=str(tmp_path / "out"), segment_s=2, workers=2, damage="salvage")
+    manifest, _ = run_job(job)
+    assert "the times of the frames were learned by decoding the source once" in manifest.reasons
+    assert manifest.source.frames_known_from == "decode"
+    assert manifest.source.frames == manifest.outputs[0].frames == len(frame_times(source))
+
+
+def test_strict_job_refuses_damage_and_leaves_nothing(tmp_path: Path, prefect_server: str):
+    source = media_named("corrupt", tmp_path)
+    with pytest.raises(MediaDamaged, match=r"corrupt\.mp4"):
+        run_job(
+            TranscodeJob(
+                source=str(source), output=str(tmp_path / "out"), segment_s=1, workers=2, damage="strict",
+                formats=("mp4", "webm"),
+            )
+        )  # fmt: skip
+    assert not (tmp_path / "out").exists()
+    assert alive_with(tmp_path) == []
+    assert [each for each in files_below(settings().work_dir) if each.endswith(".part")] == []
+
+
+# Others
+
+
+def test_job_that_runs_elsewhere_is_refused_and_leaves_no_folder(job: TranscodeJob, tool: LoggedTool, tmp_path: Path):
+    with open_workspace(planned(job).job_key), pytest.raises(JobRunning):
+        run_job(job)
+    assert tool.encodes() == []
+    assert not (tmp_path / "out").exists()
+
+
+def test_job_whose_output_is_taken_encodes_nothing(job: TranscodeJob, tool: LoggedTool, tmp_path: Path):
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "clip.mp4").write_text("holiday")
+    with pytest.raises(OutputCollision):
+        run_job(job)
+    assert tool.encodes() == tool.tracks() == []
+    assert (tmp_path / "out" / "clip.mp4").read_text() == "holiday"
+    assert files_below(settings().work_dir) == []
