@@ -97,7 +97,7 @@ def check_job(job: TranscodeJob, profile: Profile) -> tuple[FormatName, ...]:
     if len(set(formats)) < len(formats):
         twice = next(each for each in formats if formats.count(each) > 1)
         raise OutputCollision(f"{twice} is asked for twice: two outputs would be {job.base_name}.{twice}")
-    output, source = job.output_path.resolve(), job.source_path.resolve()
+    source, output = job.source_path.resolve(), job.output_path.resolve()
     for each in formats:
         if output / f"{job.base_name}.{FORMATS[each].name}" == source:
             raise OutputCollision(f"the output {source.name} would be the source itself")
