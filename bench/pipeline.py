@@ -63,11 +63,11 @@ def encode_and_merge(prepared: Prepared, folder: Path) -> Made:
     folder.mkdir()
     plan = prepared.plan
     with ThreadPoolExecutor(settings().workers) as pool:
-        tracks = {
+        pieces = encode_pieces(plan, folder, pool)
+        tracks = {  # shorter than a piece, so after them, as the flow orders its work
             each.id: pool.submit(make_track, plan.source, each, folder=folder, strict=False, attempt=_ATTEMPT)
             for each in plan.tracks
         }
-        pieces = encode_pieces(plan, folder, pool)
         made = Made(
             folder,
             {name: [each.result() for each in futures] for name, futures in pieces.items()},

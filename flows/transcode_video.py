@@ -123,10 +123,10 @@ def _encode_and_merge(accepted: AcceptedJob, plan: Plan, workspace: Workspace, f
         accepted.job.workers or settings().workers, on_wait=reporter.update
     )
     submit = _submissions(plan, workspace, attempt, strict=accepted.job.damage == "strict")
-    for each in plan.tracks:
-        work.add(("track", each.id, 0), submit("track", each.id, 0))
-    for task in plan.order:
-        work.add(("piece", task.rendition, task.segment), submit("piece", task.rendition, task.segment))
+    tracks = [(each.cost, ("track", each.id, 0)) for each in plan.tracks]
+    pieces = [(task.cost, ("piece", task.rendition, task.segment)) for task in plan.order]
+    for _, key in sorted([*pieces, *tracks], key=lambda costed: -costed[0]):
+        work.add(key, submit(*key))
     try:
         _add_merges(work, gathered, plan, workspace, folder, attempt)
         for (kind, name, number), future in work:

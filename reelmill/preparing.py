@@ -19,6 +19,7 @@ from reelmill.profiles.loading import load_profile
 from reelmill.profiles.profile import Profile, check_formats
 from reelmill.settings import settings
 
+_remembered: dict[tuple[object, ...], tuple[Source, FrameIndex | None]] = {}
 _DEFAULT_PROFILE = Profile(version=1, name="default", description="The default codecs of each format")
 
 
@@ -66,11 +67,21 @@ def _profile(job: TranscodeJob) -> Profile:
 
 
 def probe_job(accepted: AcceptedJob, attempt: str) -> tuple[Source, FrameIndex | None]:
-    """Probe the job's source. Frame times that packets don't tell are learned by decoding it once."""
-    source, index = probe(accepted.source, job_key=attempt, salvage=accepted.job.damage == "salvage")
-    if index is not None and index.fault and not all(FORMATS[each].is_audio_only for each in accepted.formats):
-        index, _ = scan_frames(source, index, attempt=attempt)
-    return source, index
+    """Probe the job's source. Frame times that packets don't tell are learned by decoding it once.
+
+    What was found last is remembered: a probe reads every packet, and the command has one made before the flow does.
+    """
+    stat = accepted.source.stat()
+    salvage = accepted.job.damage == "salvage"
+    with_video = not all(FORMATS[each].is_audio_only for each in accepted.formats)
+    asked = (accepted.source.absolute(), stat.st_size, stat.st_mtime_ns, salvage, with_video)
+    if asked not in _remembered:
+        source, index = probe(accepted.source, job_key=attempt, salvage=salvage)
+        if index is not None and index.fault and with_video:
+            index, _ = scan_frames(source, index, attempt=attempt)
+        _remembered.clear()
+        _remembered[asked] = source, index
+    return _remembered[asked]
 
 
 def plan_job(

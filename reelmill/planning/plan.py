@@ -117,7 +117,7 @@ class OutputPlan(Frozen):
 
 
 class EncodeTask(Frozen):
-    """One (segment, rendition) pair, in the order of work. `cost` is relative: longest first."""
+    """One (segment, rendition) pair, in the order of work: longest first. `cost` is in CPU seconds, about."""
 
     rendition: str
     segment: int

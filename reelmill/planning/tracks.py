@@ -15,8 +15,8 @@ from reelmill.profiles.profile import Profile, codec_for
 
 _LAYOUTS = "mono|stereo|3.0|5.0|5.1|6.1|7.1"
 _MP4_AUDIO = ("aac", "mp3", "opus", "ac3", "eac3", "alac", "flac")
-_AUDIO_COST = 0.02
-"""CPU seconds that encoding a second of one audio channel takes, about, where a second of 720p video takes 1."""
+_AUDIO_COST_S = 0.002
+"""CPU seconds that encoding one second of one channel takes, about (AAC, one core)."""
 
 
 def audio_tracks(source: Source, format: Format, profile: Profile) -> tuple[list[TrackRendition], list[LeftOut]]:
@@ -60,7 +60,7 @@ def _audio_rendition(source: Source, track: AudioStream, format: Format, profile
         "language": track.language,
         "title": track.title,
         "dispositions": track.dispositions,
-        "cost": 0.0 if copies else float(source.duration_s) * track.channels * _AUDIO_COST,
+        "cost": 0.0 if copies else float(source.duration_s) * track.channels * _AUDIO_COST_S,
     }
     if copies:
         return TrackRendition(id=f"copy-audio-{track.index}", **common)
