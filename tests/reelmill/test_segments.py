@@ -176,7 +176,7 @@ def test_decoding_for_a_cut_behind_an_open_keyframe_starts_at_the_one_before():
 def test_keyframes_too_far_apart_prevent_a_cut():
     cut = choose_cut(frames_every_tick(1500, [0]), target_s=None, default_s=30, workers=3, most_segments=1000)
     assert cut.boundaries == ()
-    assert cut.reason == "not cut: keyframes are so far apart that most of the source would be decoded twice"
+    assert cut.reason == "not cut: most of the source would be decoded twice, its keyframes are too far apart"
 
 
 def test_fewer_cuts_are_made_where_all_would_decode_too_much_twice():
