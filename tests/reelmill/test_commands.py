@@ -41,7 +41,7 @@ def encode(plan: Plan, segment: int = 1, threads: int = 1) -> list[str]:
     rendition = plan.video[0]
     return encode_argv(
         "ffmpeg", plan.source, rendition, rendition.segments[segment],
-        threads=threads, max_pixels=1_000_000, out=Path("/work/piece.mp4"),
+        threads=threads, max_pixels=1_000_000, out=Path("/pieces/piece.mp4"),
     )  # fmt: skip
 
 
@@ -53,7 +53,7 @@ def encoding(filters: Sequence[str], options: Sequence[str], *, seek: str | None
         "-noaccurate_seek", "-protocol_whitelist", "file", "-reinit_filter", "0",
         *([] if seek is None else ["-ss", seek]), "-threads", threads, "-i", "file:/media/in.mp4",
         "-filter_complex", chain, "-map", f"[s{len(filters) - 1}]",
-        "-f", "mp4", *options, "file:/work/piece.mp4",
+        "-f", "mp4", *options, "file:/pieces/piece.mp4",
     ]  # fmt: skip
 
 
@@ -211,14 +211,14 @@ def many_tracks() -> Source:
 
 def track(format: FormatName, number: int) -> list[str]:
     plan = planned(many_tracks(), format)
-    return track_argv("ffmpeg", plan.source, plan.track(plan.outputs[0].tracks[number]), Path("/work/track"))
+    return track_argv("ffmpeg", plan.source, plan.track(plan.outputs[0].tracks[number]), Path("/pieces/track"))
 
 
 TRACK_INPUT = [
     "ffmpeg", *QUIET, "-f", "mov", "-copyts", "-format_whitelist", "mov", "-itsoffset", "-0.500000",
     "-protocol_whitelist", "file", "-i", "file:/media/in.mp4",
 ]  # fmt: skip
-UNOFFICIAL = ["-strict", "unofficial", "-vn", "file:/work/track"]
+UNOFFICIAL = ["-strict", "unofficial", "-vn", "file:/pieces/track"]
 
 
 @pytest.mark.parametrize(
@@ -236,8 +236,8 @@ UNOFFICIAL = ["-strict", "unofficial", "-vn", "file:/work/track"]
              "-b:a", "192000", "-c:a", "libmp3lame", "-dn", *NO_TAGS, *UNOFFICIAL],
         ),
         ("mp4", 3, ["-map", "0:4", "-f", "mp4", "-c:s", "mov_text", "-dn", *NO_TAGS, *UNOFFICIAL]),
-        ("mkv", 3, ["-map", "0:4", "-f", "matroska", "-c:s", "copy", "-dn", *NO_TAGS, "-vn", "file:/work/track"]),
-        ("webm", 2, ["-map", "0:3", "-f", "matroska", "-c:s", "webvtt", "-dn", *NO_TAGS, "-vn", "file:/work/track"]),
+        ("mkv", 3, ["-map", "0:4", "-f", "matroska", "-c:s", "copy", "-dn", *NO_TAGS, "-vn", "file:/pieces/track"]),
+        ("webm", 2, ["-map", "0:3", "-f", "matroska", "-c:s", "webvtt", "-dn", *NO_TAGS, "-vn", "file:/pieces/track"]),
     ],
     ids=["aac", "opus-5.1", "mp3-of-5.1-without-gaps", "text-to-mov", "text-kept", "text-to-webvtt"],
 )  # fmt: skip
@@ -249,21 +249,21 @@ def mux(plan: Plan) -> list[str]:
     """Mux the only output of the plan, of a join list when it has pieces."""
     output = plan.outputs[0]
     video = plan.rendition(output.video) if output.video else None
-    tracks = [(plan.track(name), Path(f"/work/{number}")) for number, name in enumerate(output.tracks)]
-    join_list = Path("/work/list") if video and video.segments else None
+    tracks = [(plan.track(name), Path(f"/pieces/{number}")) for number, name in enumerate(output.tracks)]
+    join_list = Path("/pieces/list") if video and video.segments else None
     return mux_argv(
-        "ffmpeg", plan.source, output, video=video, join_list=join_list, tracks=tracks, metadata=Path("/work/tags"),
+        "ffmpeg", plan.source, output, video=video, join_list=join_list, tracks=tracks, metadata=Path("/pieces/tags"),
         out=Path("/out/file"),
     )  # fmt: skip
 
 
 LIST_INPUT = [
-    "-itsoffset", "0.500000", "-f", "concat", "-safe", "0", "-protocol_whitelist", "file", "-i", "file:/work/list",
+    "-itsoffset", "0.500000", "-f", "concat", "-safe", "0", "-protocol_whitelist", "file", "-i", "file:/pieces/list",
 ]  # fmt: skip
 
 
 def track_input(number: int, demuxer: str = "mov") -> list[str]:
-    return ["-f", demuxer, "-protocol_whitelist", "file", "-i", f"file:/work/{number}"]
+    return ["-f", demuxer, "-protocol_whitelist", "file", "-i", f"file:/pieces/{number}"]
 
 
 TWO_TRACKS = [
@@ -276,7 +276,7 @@ TWO_TRACKS = [
 def test_mp4_with_two_audio_tracks_and_subtitles_is_muxed_with_their_labels():
     assert mux(planned(many_tracks())) == [
         "ffmpeg", *QUIET, "-copyts", *LIST_INPUT, *track_input(0), *track_input(1), *track_input(2), *track_input(3),
-        "-f", "ffmetadata", "-i", "file:/work/tags",
+        "-f", "ffmetadata", "-i", "file:/pieces/tags",
         "-map", "0:v:0", "-map", "1:0", "-map", "2:0", "-map", "3:0", "-map", "4:0",
         "-map_metadata", "5", "-map_chapters", "5", "-c", "copy", "-video_track_timescale", "12800", *TWO_TRACKS,
         "-metadata:s:s:0", "language=eng", "-disposition:s:0", "0",
@@ -288,7 +288,7 @@ def test_mp4_with_two_audio_tracks_and_subtitles_is_muxed_with_their_labels():
 def test_avi_is_muxed_at_its_rate():
     assert mux(planned(many_tracks(), "avi")) == [
         "ffmpeg", *QUIET, "-copyts", *LIST_INPUT, *track_input(0), *track_input(1),
-        "-f", "ffmetadata", "-i", "file:/work/tags", "-map", "0:v:0", "-map", "1:0", "-map", "2:0",
+        "-f", "ffmetadata", "-i", "file:/pieces/tags", "-map", "0:v:0", "-map", "1:0", "-map", "2:0",
         "-map_metadata", "3", "-map_chapters", "3", "-c", "copy", "-video_track_timescale", "25", "-r", "25",
         *TWO_TRACKS,
         "-f", "avi", "file:/out/file",
@@ -297,7 +297,7 @@ def test_avi_is_muxed_at_its_rate():
 
 def test_mp3_is_muxed_of_one_track_and_starts_at_zero():
     assert mux(planned(many_tracks(), "mp3")) == [
-        "ffmpeg", *QUIET, *track_input(0), "-f", "ffmetadata", "-i", "file:/work/tags", "-map", "0:0",
+        "ffmpeg", *QUIET, *track_input(0), "-f", "ffmetadata", "-i", "file:/pieces/tags", "-map", "0:0",
         "-map_metadata", "1", "-map_chapters", "1", "-c", "copy",
         "-metadata:s:a:0", "language=eng", "-metadata:s:a:0", "title=Main", "-disposition:a:0", "default",
         "-f", "mp3", "file:/out/file",
@@ -307,7 +307,7 @@ def test_mp3_is_muxed_of_one_track_and_starts_at_zero():
 def test_copied_video_is_muxed_from_the_source():
     assert mux(planned(late_source(audio=()), codec="copy")) == [
         "ffmpeg", *QUIET, "-copyts", "-itsoffset", "-0.500000", "-f", "mov", "-protocol_whitelist", "file",
-        "-format_whitelist", "mov", "-i", "file:/media/in.mp4", "-f", "ffmetadata", "-i", "file:/work/tags",
+        "-format_whitelist", "mov", "-i", "file:/media/in.mp4", "-f", "ffmetadata", "-i", "file:/pieces/tags",
         "-map", "0:0", "-map_metadata", "1", "-map_chapters", "1", "-c", "copy", "-video_track_timescale", "12800",
         "-disposition:v:0", "default", "-movflags", "+faststart", "-f", "mp4", "file:/out/file",
     ]  # fmt: skip
@@ -319,7 +319,7 @@ def ntsc_pieces(count: int) -> tuple[VideoRendition, list[Path]]:
     index = FrameIndex(time_base, array("q", range(count)), (EntryPoint(0, True),), 1, "packets")
     segments = segments_of(index, range(1, count))
     rendition = planned(made_source()).video[0].model_copy(update={"time_base": time_base, "segments": segments})
-    return rendition, [Path(f"/work/{number}.mp4") for number in range(count)]
+    return rendition, [Path(f"/pieces/{number}.mp4") for number in range(count)]
 
 
 def test_join_list_names_pieces_in_order_with_exact_durations():
