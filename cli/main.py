@@ -120,10 +120,10 @@ def _run(accepted: AcceptedJob, *, verbose: bool) -> Manifest:
     )
     with prefect_server(verbose=verbose):
         # Prefect reads its settings when it is imported.
-        from cli.progress_view import shown_progress
+        from cli.progress_view import lasting_interrupt, shown_progress
         from flows.transcode_video import transcode_video
 
-        with shown_progress(Console(stderr=True)):
+        with shown_progress(Console(stderr=True)), lasting_interrupt():
             return transcode_video(job)
 
 

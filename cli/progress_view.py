@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import signal
+import threading
 import time
 from collections.abc import Generator
 from contextlib import contextmanager
+from types import FrameType
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskProgressColumn, TextColumn
@@ -24,6 +27,28 @@ def shown_progress(console: Console) -> Generator[None]:
     else:
         with _lines(console):
             yield
+
+
+@contextmanager
+def lasting_interrupt() -> Generator[None]:
+    """Have ^C end the job also when the code that it hits swallows it: it is raised again while the job reports."""
+    interrupted = threading.Event()
+
+    def interrupt(signum: int, frame: FrameType | None) -> None:
+        interrupted.set()
+        raise KeyboardInterrupt
+
+    def raise_again(snapshot: Snapshot) -> None:
+        if interrupted.is_set():
+            raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGINT, interrupt)
+    watch(raise_again)
+    try:
+        yield
+    finally:
+        unwatch(raise_again)
+        signal.signal(signal.SIGINT, before)
 
 
 @contextmanager
