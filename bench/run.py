@@ -39,7 +39,7 @@ def main() -> int:
         for name in names:
             try:
                 report = _with(report, name, bench)
-            except Exception:
+            except Exception:  # reported, and the exit code tells; the others are still worth running
                 traceback.print_exc()
                 failed.append(name)
                 continue
