@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from pathlib import Path
 from typing import Annotated, NoReturn
 
 from cyclopts import App, Parameter
@@ -23,6 +24,7 @@ from reelmill.preparing import AcceptedJob, accept_job, plan_job, probe_job
 from reelmill.profiles.problems import explain
 from reelmill.publishing import finished_manifest, refuse_taken
 from reelmill.settings import Settings
+from reelmill.storage.location import Location
 from reelmill.workspace import refuse_full_disk
 
 app = App(
@@ -59,13 +61,13 @@ def transcode(
     Parameters
     ----------
     source
-        Path of the video.
+        Path of the video, or s3://bucket/key.
     format
         Format to make; may be given many times. The profile's own, or mp4, when not given.
     profile
-        Name of a built-in profile (`reelmill profiles list`) or path of a profile file.
+        Name of a built-in profile (`reelmill profiles list`) or path or s3:// address of a profile file.
     output
-        Folder for the results; NAME.reelmill in the current folder when not given.
+        Folder or s3://bucket/prefix for the results; NAME.reelmill in the current folder when not given.
     name
         File name of the results without its ending; the source's own when not given.
     segment_seconds
@@ -115,9 +117,8 @@ def transcode(
 def _run(accepted: AcceptedJob, *, verbose: bool) -> Manifest:
     """Run the flow in this process, with a Prefect server that is up, or a temporary one."""
     # A worker elsewhere would not see this folder: the flow gets the paths as they are from here.
-    job = accepted.job.model_copy(
-        update={"source": str(accepted.source.absolute()), "output": str(accepted.output.absolute())}
-    )
+    source, output = (_absolute(each) for each in (accepted.source.location, accepted.output))
+    job = accepted.job.model_copy(update={"source": source, "output": output})
     with prefect_server(verbose=verbose):
         # Prefect reads its settings when it is imported.
         from cli.progress_view import lasting_interrupt, shown_progress
@@ -125,6 +126,10 @@ def _run(accepted: AcceptedJob, *, verbose: bool) -> Manifest:
 
         with shown_progress(Console(stderr=True)), lasting_interrupt():
             return transcode_video(job)
+
+
+def _absolute(location: Location) -> str:
+    return str(location.absolute() if isinstance(location, Path) else location)
 
 
 def main() -> NoReturn:

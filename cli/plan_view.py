@@ -13,19 +13,21 @@ from rich.table import Table
 from reelmill.encoding.outline import commands_of
 from reelmill.planning.plan import Plan, VideoRendition
 from reelmill.settings import settings
+from reelmill.storage.location import Location
+from reelmill.workspace import work_location
 
 
-def plan_as_json(plan: Plan, output: Path) -> dict[str, Any]:
+def plan_as_json(plan: Plan, output: Location) -> dict[str, Any]:
     """Return the plan and its commands as JSON values."""
-    commands = [{"task": name, "argv": argv} for name, argv in commands_of(plan, _work(plan), output)]
+    commands = [{"task": name, "argv": argv} for name, argv in commands_of(plan, *_folders(plan, output))]
     return {**plan.model_dump(mode="json"), "commands": commands}
 
 
-def print_plan(console: Console, plan: Plan, output: Path) -> None:
+def print_plan(console: Console, plan: Plan, output: Location) -> None:
     """Print the plan as tables, then every command, ready to be pasted into a shell."""
     source = plan.source
     frames = "no video" if plan.source_frames is None else f"{plan.source_frames:,} frames"
-    console.print(f"[bold]{source.path.name}[/bold]: {source.demuxer}, {float(source.duration_s):.3f} s, {frames}")
+    console.print(f"[bold]{escape(source.name)}[/bold]: {source.demuxer}, {float(source.duration_s):.3f} s, {frames}")
     video = sum(each.codec != "copy" for each in plan.video)
     encoded = sum(not each.copies for each in plan.tracks if each.kind == "audio")
     console.print(
@@ -38,7 +40,7 @@ def print_plan(console: Console, plan: Plan, output: Path) -> None:
         console.print(f"- {reason}", highlight=False, markup=False)
     for warning in plan.warnings:
         console.print(f"[yellow]warning:[/yellow] {escape(warning)}", highlight=False)
-    for name, argv in commands_of(plan, _work(plan), output):
+    for name, argv in commands_of(plan, *_folders(plan, output)):
         console.print(f"\n[dim]# {name}[/dim]", highlight=False)
         console.print(shlex.join(argv), highlight=False, markup=False, emoji=False, soft_wrap=True)
 
@@ -72,5 +74,8 @@ def _outputs(plan: Plan) -> Table:
     return table
 
 
-def _work(plan: Plan) -> Path:
-    return settings().work_dir / "jobs" / plan.job_key / "pieces"
+def _folders(plan: Plan, output: Location) -> tuple[Path, Path]:
+    """Return the folders of this machine that ffmpeg writes pieces and outputs to."""
+    work, job = work_location(), f"job-{plan.job_key}"
+    pieces = work / "jobs" / plan.job_key / "pieces" if isinstance(work, Path) else settings().scratch_dir / job
+    return pieces, output if isinstance(output, Path) else settings().scratch_dir / job / "outputs"

@@ -54,7 +54,7 @@ def _temporary_server() -> Generator[str]:
         port = free.getsockname()[1]
     argv = [sys.executable, "-m", "uvicorn", "--factory", "prefect.server.api.server:create_app"]
     argv += ["--host", "127.0.0.1", "--port", str(port), "--log-level", "error"]
-    log = settings().work_dir / "prefect-server.log"
+    log = settings().scratch_dir / "prefect-server.log"
     log.parent.mkdir(parents=True, exist_ok=True)
     off = {"PREFECT_UI_ENABLED": "0", "PREFECT__SERVER_EPHEMERAL": "1", "PREFECT_SERVER_ANALYTICS_ENABLED": "0"}
     with log.open("wb") as output:

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
 from reelmill.manifest import FILE_NAME, Manifest
+from reelmill.storage.location import Location
 
 
-def print_result(console: Console, manifest: Manifest, output: Path) -> None:
+def print_result(console: Console, manifest: Manifest, output: Location) -> None:
     """Print the outputs, what was checked, what was left out, and where everything is."""
     table = Table("file", "codecs", "frames", "seconds", "size", "checked")
     for each in manifest.outputs:

@@ -5,11 +5,16 @@
     │   ├── MediaEmpty, MediaUnreadable, MediaTruncated, SourceIncomplete, MediaDamaged, MediaEncrypted
     │   ├── SourceNotFound, SourceChanged, FormatNotAllowed, CodecNotAllowed, NoVideoStream, NoAudioStream
     │   ├── LimitPixels, LimitTimeline, LimitFrameRate, LimitStreams, LimitChannels, LimitOutputs
-    │   ├── InvalidProfile, InvalidParameter, InvalidUri, UriSchemeNotAllowed, PathEscape
+    │   ├── InvalidProfile, InvalidParameter, InvalidUri, InvalidKey, UriSchemeNotAllowed, PathEscape
+    │   ├── BucketNotAllowed, BucketNotFound, StoreAccessDenied, WrongRegion
     │   └── OutputCollision, JobRunning, NotEnoughSpace, ToolMissing
     ├── ToolFailed             ffmpeg ended badly: retried
     │   ├── ToolStalled        no progress for the stall timeout: retried
     │   └── ToolKilled         ended by a signal nobody here sent: retried
+    ├── StoreFailed            the object store, or the way to it, failed: retried
+    │   ├── StoreThrottled     it asked for fewer requests, longer than was waited: retried
+    │   ├── StoreUnreachable   nothing answers at its address: retried
+    │   └── StoreConflict      an object is not, or no longer, what a conditional request expected
     ├── SegmentInexact         a piece is not the frames the plan says: the source is decoded once and planned again
     ├── VerifyFailed           an output is not what the plan says: nothing is published
     ├── ServerUnreachable      the Prefect server that is configured does not answer, or none could be started
@@ -74,7 +79,7 @@ class MediaEncrypted(JobRejected):
 
 
 class SourceNotFound(JobRejected):
-    """There is no file at the source's path, or it can't be read."""
+    """There is no file or object at the source's address, or it can't be read."""
 
 
 class SourceChanged(JobRejected):
@@ -133,6 +138,10 @@ class InvalidUri(JobRejected):
     """A source or an output is not a well-formed path or URI."""
 
 
+class InvalidKey(JobRejected):
+    """An object's key holds characters, or has a length, that no store takes."""
+
+
 class UriSchemeNotAllowed(JobRejected):
     """A source or an output names a scheme that is never opened."""
 
@@ -141,12 +150,28 @@ class PathEscape(JobRejected):
     """A path leads out of the folder it must stay in."""
 
 
+class BucketNotAllowed(JobRejected):
+    """The bucket is not on the list of the setting `s3_buckets`."""
+
+
+class BucketNotFound(JobRejected):
+    """There is no such bucket."""
+
+
+class StoreAccessDenied(JobRejected):
+    """The object store does not allow this, or there are no credentials for it."""
+
+
+class WrongRegion(JobRejected):
+    """The bucket is in another region than the setting `s3_region` says."""
+
+
 class OutputCollision(JobRejected):
     """Two outputs, an output and the source, or an output and somebody else's file have one name."""
 
 
 class JobRunning(JobRejected):
-    """Another run of the same job is at work on this machine."""
+    """Another run of the same job is at work."""
 
 
 class NotEnoughSpace(JobRejected):
@@ -189,6 +214,27 @@ class ToolKilled(ToolFailed):
 
     def _what(self) -> str:
         return f"{_tool_name(self.argv)} was killed by signal {-self.tool_exit_code}"
+
+
+class StoreFailed(ReelmillError):
+    """The object store, or the way to it, failed for longer than was worth waiting."""
+
+    exit_code = 3
+    retryable = True
+
+
+class StoreThrottled(StoreFailed):
+    """The object store asked for fewer requests, again and again, while we backed off."""
+
+
+class StoreUnreachable(StoreFailed):
+    """Nothing answers at the object store's address."""
+
+
+class StoreConflict(StoreFailed):
+    """An object was made, changed or removed by somebody else meanwhile."""
+
+    retryable = False
 
 
 class SegmentInexact(ReelmillError):

@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 import math
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Literal
-from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from reelmill.errors import InvalidParameter, InvalidUri, LimitOutputs, OutputCollision, PathEscape, UriSchemeNotAllowed
+from reelmill.errors import InvalidParameter, LimitOutputs, OutputCollision, PathEscape
 from reelmill.formats import FORMATS, FormatName
 from reelmill.planning.plan import content_key
 from reelmill.profiles.profile import Profile
 from reelmill.settings import settings
+from reelmill.storage.location import Location, is_printable, parse_location
 
 SHORTEST_SEGMENT_S = 0.1
-_LONGEST_NAME, _LONGEST_PATH = 200, 4000
+_LONGEST_NAME = 200
 DamagePolicy = Literal["strict", "lenient", "salvage"]
 
 
@@ -25,17 +25,18 @@ class TranscodeJob(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    source: str = Field(description="Path of the video", json_schema_extra={"position": 1})
+    source: str = Field(description="Path of the video, or s3://bucket/key", json_schema_extra={"position": 1})
     formats: tuple[FormatName, ...] = Field(
         default=(), description="Formats to make; the profile's own when empty", json_schema_extra={"position": 2}
     )
     profile: str | None = Field(
         default=None,
-        description="Name of a built-in profile, or path of a profile file",
+        description="Name of a built-in profile, or path or s3:// address of a profile file",
         json_schema_extra={"position": 3},
     )
     output: str | None = Field(
-        default=None, description="Folder for the results; SOURCE.reelmill in the current folder when empty",
+        default=None,
+        description="Folder or s3://bucket/prefix for the results; NAME.reelmill in the current folder when empty",
         json_schema_extra={"position": 4},
     )  # fmt: skip
     name: str | None = Field(
@@ -65,19 +66,30 @@ class TranscodeJob(BaseModel):
     )
 
     @property
-    def source_path(self) -> Path:
-        return _local_path(self.source, "source", settings().source_root)
+    def source_location(self) -> Location:
+        return parse_location(self.source, "source", settings().source_root)
 
     @property
-    def output_path(self) -> Path:
-        name = self.output or f"{self.base_name}.reelmill"
-        return _local_path(name, "output", settings().output_root)
+    def output_location(self) -> Location:
+        root = settings().output_root
+        return parse_location(self.output or self._default_output(root), "output", root)
+
+    def _default_output(self, root: str | None) -> str:
+        """Name a folder after the source. In a common root its whole path is part of it: two sources, two folders."""
+        if root is None:
+            return f"{self.base_name}.reelmill"
+        source, base = str(self.source_location), settings().source_root
+        if base is not None:
+            base = base if base.startswith("s3://") else str(Path(base).resolve())
+            source = source.removeprefix(base.rstrip("/"))
+        name = f"{source.removeprefix('s3://').lstrip('/')}.reelmill"
+        return f"{root.rstrip('/')}/{name}" if root.startswith("s3://") else name
 
     @property
     def base_name(self) -> str:
         """Name of the result files, without ending. Never leads out of the output folder."""
-        name = self.name if self.name is not None else Path(self.source).stem
-        bad = not name or name in (".", "..") or "/" in name or "\\" in name or not _is_printable_utf8(name)
+        name = self.name if self.name is not None else PurePosixPath(self.source).stem
+        bad = not name or name in (".", "..") or "/" in name or "\\" in name or not is_printable(name)
         if bad or len(name.encode()) > _LONGEST_NAME:
             raise PathEscape(f"name: {name[:100]!r} is not a plain file name of at most {_LONGEST_NAME} bytes")
         return name
@@ -97,7 +109,7 @@ def check_job(job: TranscodeJob, profile: Profile) -> tuple[FormatName, ...]:
     if len(set(formats)) < len(formats):
         twice = next(each for each in formats if formats.count(each) > 1)
         raise OutputCollision(f"{twice} is asked for twice: two outputs would be {job.base_name}.{twice}")
-    source, output = job.source_path.resolve(), job.output_path.resolve()
+    source, output = _resolved(job.source_location), _resolved(job.output_location)
     for each in formats:
         if output / f"{job.base_name}.{FORMATS[each].name}" == source:
             raise OutputCollision(f"the output {source.name} would be the source itself")
@@ -112,25 +124,5 @@ def job_key(source_identity: str, profile: Profile, formats: tuple[str, ...], jo
     )  # fmt: skip
 
 
-def _is_printable_utf8(text: str) -> bool:
-    """Whether the text has no control characters, and none that UTF-8 can't hold."""
-    return not any(each < " " or "\x7f" <= each < "\xa0" or "\ud800" <= each <= "\udfff" for each in text)
-
-
-def _local_path(text: str, field: str, root: Path | None) -> Path:
-    if not text or not _is_printable_utf8(text) or len(text) > _LONGEST_PATH:
-        raise InvalidUri(f"{field}: {text[:100]!r} is not a path")
-    scheme, mark, _ = text.partition("://")
-    if mark and scheme.isalnum():
-        try:
-            urlsplit(text)
-        except ValueError as error:
-            raise InvalidUri(f"{field}: {text[:100]!r} is not a URI: {error}") from error
-        raise UriSchemeNotAllowed(f"{field}: {scheme.lower()}:// is not opened; allowed: a path")
-    path = Path(text)
-    if root is None:
-        return path
-    inside = (root / path).resolve()
-    if not inside.is_relative_to(root.resolve()):
-        raise PathEscape(f"{field}: {text} leads out of {root.name}")
-    return inside
+def _resolved(location: Location) -> Location:
+    return location.resolve() if isinstance(location, Path) else location

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Literal
 
 from pydantic import Field, ValidationError
 
-from reelmill.media.identity import file_digest
 from reelmill.media.source import Frozen
 from reelmill.planning.plan import LeftOut
+from reelmill.storage.store import Store
 
 FILE_NAME = "manifest.json"
 
@@ -79,6 +78,7 @@ class Manifest(Frozen):
 
     version: Literal[1] = Field(default=1, description="Version of this file format")
     job_key: str = Field(description="Name of the job: equal for equal content and settings")
+    attempt: str = Field(description="Name of the run that made it, different for every run")
     reelmill_version: str = Field(description="Reelmill that made it")
     ffmpeg_version: str = Field(description="ffmpeg that encoded it")
     profile: str = Field(description="Name of the profile")
@@ -91,22 +91,10 @@ class Manifest(Frozen):
     warnings: tuple[str, ...] = Field(description="What somebody should know")
 
 
-def read_manifest(folder: Path) -> Manifest | None:
-    """Return the manifest in `folder`; None when there is none, or it can't be read as one."""
+def read_manifest(output: Store) -> Manifest | None:
+    """Return the manifest in an output folder; None when there is none, or it can't be read as one."""
+    content = output.read(FILE_NAME)
     try:
-        return Manifest.model_validate_json((folder / FILE_NAME).read_bytes())
-    except (FileNotFoundError, NotADirectoryError, ValidationError):
+        return None if content is None else Manifest.model_validate_json(content)
+    except ValidationError:
         return None
-
-
-def missing_outputs(manifest: Manifest, folder: Path) -> list[str]:
-    """Return the files of the manifest that are not there byte for byte."""
-    return [
-        output.file_name
-        for output in manifest.outputs
-        if not _is_same(folder / output.file_name, output.size_bytes, output.sha256)
-    ]
-
-
-def _is_same(path: Path, size_bytes: int, sha256: str) -> bool:
-    return path.is_file() and path.stat().st_size == size_bytes and file_digest(path) == sha256

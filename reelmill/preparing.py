@@ -6,9 +6,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from reelmill.encoding.scan import scan_frames
-from reelmill.errors import OutputCollision, SourceIncomplete, SourceNotFound
+from reelmill.errors import OutputCollision, SourceIncomplete
 from reelmill.formats import FORMATS, FormatName
 from reelmill.job import TranscodeJob, check_job, job_key
+from reelmill.manifest import FILE_NAME
 from reelmill.media.frame_index import FrameIndex
 from reelmill.media.probe import probe
 from reelmill.media.source import Source
@@ -18,6 +19,10 @@ from reelmill.planning.planner import make_plan
 from reelmill.profiles.loading import load_profile
 from reelmill.profiles.profile import Profile, check_formats
 from reelmill.settings import settings
+from reelmill.storage.location import Location
+from reelmill.storage.opening import open_store
+from reelmill.storage.pinning import pin
+from reelmill.storage.readable import Pinned
 
 _remembered: dict[tuple[object, ...], tuple[Source, FrameIndex | None]] = {}
 _DEFAULT_PROFILE = Profile(version=1, name="default", description="The default codecs of each format")
@@ -30,8 +35,8 @@ class AcceptedJob:
     job: TranscodeJob
     profile: Profile
     formats: tuple[FormatName, ...]
-    source: Path
-    output: Path
+    source: Pinned
+    output: Location
 
     def key_for(self, source: Source) -> str:
         """Name the job by the content of its source and what is made of it."""
@@ -39,26 +44,19 @@ class AcceptedJob:
 
 
 def accept_job(job: TranscodeJob) -> AcceptedJob:
-    """Check everything that needs no look into the source. Raises JobRejected."""
+    """Check everything that needs no look into the source, and pin it. Raises JobRejected, StoreFailed."""
     profile = _profile(job)
     formats = check_job(job, profile)
     check_formats(profile, formats)
-    source = job.source_path
-    try:
-        source.stat()
-    except FileNotFoundError as error:
-        raise SourceNotFound(f"source: there is no file {source}") from error
-    except OSError as error:
-        raise SourceNotFound(f"source: {source}: {error.strerror}") from error
-    if not source.is_file():
-        raise SourceNotFound(f"source: {source} is not a file")
-    if job.output_path.exists() and not job.output_path.is_dir():
-        raise OutputCollision(f"output: {job.output_path} is a file, not a folder")
+    source, output = pin(job.source_location), job.output_location
+    if isinstance(output, Path) and output.exists() and not output.is_dir():
+        raise OutputCollision(f"output: {output} is a file, not a folder")
+    open_store(output).stat(FILE_NAME)  # a bucket that isn't there or isn't ours is said now, too
     ffmpeg_version()  # a tool that is missing or too old is said now
-    size = source.stat().st_size
-    if job.source_size_bytes is not None and size != job.source_size_bytes:
-        raise SourceIncomplete(f"{source.name}: {size:,} of {job.source_size_bytes:,} bytes are there")
-    return AcceptedJob(job, profile, formats, source, job.output_path)
+    if job.source_size_bytes is not None and source.size_bytes != job.source_size_bytes:
+        there = f"{source.size_bytes:,} of {job.source_size_bytes:,} bytes are there"
+        raise SourceIncomplete(f"{source.location.name}: {there}")
+    return AcceptedJob(job, profile, formats, source, output)
 
 
 def _profile(job: TranscodeJob) -> Profile:
@@ -71,10 +69,9 @@ def probe_job(accepted: AcceptedJob, attempt: str) -> tuple[Source, FrameIndex |
 
     What was found last is remembered: a probe reads every packet, and the command has one made before the flow does.
     """
-    stat = accepted.source.stat()
     salvage = accepted.job.damage == "salvage"
     with_video = not all(FORMATS[each].is_audio_only for each in accepted.formats)
-    asked = (accepted.source.absolute(), stat.st_size, stat.st_mtime_ns, salvage, with_video)
+    asked = (accepted.source, salvage, with_video)
     if asked not in _remembered:
         source, index = probe(accepted.source, job_key=attempt, salvage=salvage)
         if index is not None and index.fault and with_video:

@@ -5,18 +5,22 @@ from __future__ import annotations
 import os
 from functools import lru_cache
 from pathlib import Path
+from typing import Annotated, Literal
 
-from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt, field_validator
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 
 def _usable_cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def _default_work_dir() -> Path:
-    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-    return cache / "reelmill"
+def _cache_dir() -> Path:
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "reelmill"
+
+
+def _default_work_dir() -> str:
+    return str(_cache_dir())
 
 
 class Settings(BaseSettings):
@@ -25,12 +29,25 @@ class Settings(BaseSettings):
     model_config = SettingsConfigDict(env_prefix="REELMILL_", frozen=True, extra="ignore")
 
     ffmpeg: Path | None = Field(default=None, description="ffmpeg to run; the one of the lock file when unset")
-    work_dir: Path = Field(default_factory=_default_work_dir, description="Folder of unfinished work, kept for resume")
-    source_root: Path | None = Field(
-        default=None, description="Folder that every source must be in; anywhere when unset"
+    work_dir: str = Field(
+        default_factory=_default_work_dir,
+        description="Folder or `s3://bucket/prefix` of unfinished work; one that all machines reach lets them share it",
     )
-    output_root: Path | None = Field(
-        default=None, description="Folder that every output must be in; anywhere when unset"
+    scratch_dir: Path = Field(
+        default_factory=_cache_dir, description="Folder of this machine for files in the making, also with S3"
+    )
+    keep_unfinished: bool | None = Field(
+        default=None,
+        description="Keep the finished pieces of a job that failed or was cancelled for its next run; "
+        "when unset, in a folder yes, in a bucket no",
+    )
+    source_root: str | None = Field(
+        default=None, description="Folder or `s3://bucket/prefix` that every source must be in; anywhere when unset"
+    )
+    output_root: str | None = Field(
+        default=None,
+        description="Folder or `s3://bucket/prefix` that every output must be in, and the default for outputs; "
+        "anywhere when unset",
     )
     workers: PositiveInt = Field(default_factory=_usable_cores, description="ffmpeg processes at once")
     segment_s: PositiveFloat = Field(default=30.0, description="Length aimed at for a segment, in seconds")
@@ -38,7 +55,7 @@ class Settings(BaseSettings):
         default=1000, description="Most encode tasks of one job (segments x renditions)"
     )
     retries: NonNegativeInt = Field(
-        default=3, description="Times a task is tried again after ffmpeg failed, stalled or died"
+        default=3, description="Times a task is tried again after ffmpeg or the object store failed"
     )
     stall_timeout_s: PositiveFloat = Field(
         default=120.0, description="Seconds without progress before ffmpeg is killed"
@@ -54,6 +71,40 @@ class Settings(BaseSettings):
     max_streams: PositiveInt = Field(default=128, description="Most streams of a source")
     max_channels: PositiveInt = Field(default=64, description="Most channels of an audio track")
     max_outputs: PositiveInt = Field(default=64, description="Most outputs of a job")
+    s3_endpoint_url: str | None = Field(
+        default=None, description="Address of the S3 server; that of AWS, or `AWS_ENDPOINT_URL`, when unset"
+    )
+    s3_region: str | None = Field(default=None, description="Region of the buckets; `AWS_REGION` when unset")
+    s3_addressing: Literal["auto", "path", "virtual"] = Field(
+        default="auto", description="Where the bucket's name goes: in the path, or in the host's name"
+    )
+    s3_checksums: Literal["when_required", "when_supported"] = Field(
+        default="when_required", description="Whether boto3 adds checksums of its own; some servers refuse them"
+    )
+    s3_credentials_block: str | None = Field(
+        default=None,
+        description="Name of a Prefect block of the type `reelmill-s3-credentials`; boto3's own chain when unset",
+    )
+    s3_buckets: Annotated[tuple[str, ...], NoDecode] = Field(
+        default=(), description="Buckets that may be used, with commas between them; all when unset"
+    )
+    s3_attempts: PositiveInt = Field(default=6, description="Times a request is made before it counts as failed")
+    s3_timeout_s: PositiveFloat = Field(default=30.0, description="Seconds without an answer before a request is lost")
+    s3_streams: PositiveInt = Field(default=8, description="Requests at once for one file")
+    s3_part_mib: PositiveInt = Field(default=16, ge=5, le=5120, description="Size of a part of an upload, in MiB")
+    s3_read_twice: bool | None = Field(
+        default=None,
+        description="Read each range of a source twice and compare, since S3 has no checksum for ranges; "
+        "when unset, where the connection isn't TLS",
+    )
+    source_cache_mib: PositiveInt = Field(
+        default=8192, description="Most room on this machine's disk for what was read of one source, in MiB"
+    )
+
+    @field_validator("s3_buckets", mode="before")
+    @classmethod
+    def _split(cls, value: object) -> object:
+        return tuple(each.strip() for each in value.split(",") if each.strip()) if isinstance(value, str) else value
 
 
 @lru_cache(maxsize=1)

@@ -1,107 +1,197 @@
-"""The folder in which one job's unfinished work is kept, so that a later run can take it up again."""
+"""Where one job's unfinished work is kept, so that a later run, or another machine, can take it up."""
 
 from __future__ import annotations
 
-import fcntl
-import os
+import logging
 import shutil
-from collections.abc import Generator
-from contextlib import contextmanager
+import uuid
+from collections.abc import Callable, Generator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import TypeVar
 
 from pydantic import ValidationError
 
-from reelmill.errors import JobRunning, MediaDamaged, NotEnoughSpace, SourceChanged
+from reelmill.errors import JobRejected, MediaDamaged, NotEnoughSpace, SourceChanged, StoreConflict, StoreFailed
 from reelmill.planning.plan import Plan
+from reelmill.records import FileRecord
 from reelmill.settings import settings
+from reelmill.storage.digests import file_digest
+from reelmill.storage.location import Location, S3Location, parse_location
+from reelmill.storage.opening import open_store
+from reelmill.storage.store import Store
 
+_log = logging.getLogger(__name__)
 _SPARE_BYTES = 64 << 20
+_FETCHES = 2
+Record = TypeVar("Record", bound=FileRecord)
 
 
 @dataclass(frozen=True)
 class Workspace:
-    """`pieces` holds the encoded segments and tracks, `records` what is known of them."""
+    """Pieces, tracks and records of one job, in `store`. `cache` is a folder of the machine that runs the flow.
 
-    root: Path
+    Pickles: on another machine the same workspace is reached through the store.
+    """
 
-    @property
-    def pieces(self) -> Path:
-        return self.root / "pieces"
+    store: Store
+    cache: Path
 
-    @property
-    def records(self) -> Path:
-        return self.root / "records"
+    @contextmanager
+    def folder(self) -> Generator[Path]:
+        """Give a folder of this machine for files in the making: the run's own where that is, else one for now."""
+        if self.cache.is_dir():
+            yield self.cache
+            return
+        settings().scratch_dir.mkdir(parents=True, exist_ok=True)
+        with TemporaryDirectory(dir=settings().scratch_dir, prefix="work-", ignore_cleanup_errors=True) as folder:
+            yield Path(folder)
 
-    @property
-    def plan_file(self) -> Path:
-        """The plan that the pieces were made by: a later run, with more workers perhaps, keeps to it."""
-        return self.root / "plan.json"
+    @contextmanager
+    def unfinished(self) -> Generator[Path]:
+        """Give a name for a file in the making; what bears it in the end is removed."""
+        with self.folder() as folder:
+            path = folder / f"{uuid.uuid4().hex}.part"
+            try:
+                yield path
+            finally:
+                path.unlink(missing_ok=True)
+
+    def keep(self, file: Path, record: Record) -> Record:
+        """Put a finished, checked file where every run of the job finds it; its record last."""
+        self.store.put_file(file, f"pieces/{record.file_name}")
+        if file.exists() and self.cache.is_dir():  # the store has a copy: the merge on this machine needs no other
+            file.replace(self.cache / record.file_name)
+        self.store.write(f"records/{record.key}.json", record.model_dump_json(exclude={"reused"}).encode())
+        return record
+
+    def kept(self, kind: type[Record], key: str) -> Record | None:
+        """Return the record of a piece that an earlier run finished and that is still there; None otherwise."""
+        content = self.store.read(f"records/{key}.json")
+        if content is None:
+            return None
+        with suppress(ValidationError):
+            record = kind.model_validate_json(content)
+            if self.store.holds(f"pieces/{record.file_name}", record.size_bytes, record.sha256):
+                return record.model_copy(update={"reused": True})
+        return None
+
+    def fetch(self, record: FileRecord, folder: Path) -> Path:
+        """Return a file of this machine with the piece in it, byte for byte as it was checked.
+
+        Raises StoreFailed when what the store gives is another content; its record is removed then, so that trying
+        again makes the piece anew.
+        """
+        cached = folder / record.file_name
+        if cached.is_file() and file_digest(cached) == record.sha256:
+            return cached
+        for _ in range(_FETCHES):
+            with suppress(StoreConflict):
+                path = self.store.fetch(f"pieces/{record.file_name}", folder)
+                if file_digest(path) == record.sha256:
+                    return path
+        self.store.delete(f"records/{record.key}.json")
+        raise StoreFailed(f"the piece {record.file_name} is gone or was changed; run the job again")
 
     def load_plan(self) -> Plan | None:
         """Return the plan of an earlier run; None when there is none, or another version wrote it."""
-        try:
-            return Plan.model_validate_json(self.plan_file.read_bytes())
-        except (FileNotFoundError, ValidationError):
-            return None
+        content = self.store.read("plan.json")
+        with suppress(ValidationError):
+            return Plan.model_validate_json(content) if content is not None else None
+        return None
 
     def save_plan(self, plan: Plan) -> None:
-        draft = self.plan_file.with_suffix(".part")
-        draft.write_text(plan.model_dump_json(), encoding="utf-8")
-        draft.replace(self.plan_file)
+        """Note the plan that the pieces are made by: a later run, with more workers perhaps, keeps to it."""
+        self.store.write("plan.json", plan.model_dump_json().encode())
 
-    @property
-    def frame_times(self) -> Path:
-        """The times of the source's frames, as `save_index` writes them."""
-        return self.root / "frames.index"
+    def save_frame_times(self, times: bytes) -> None:
+        """Note the times of the source's frames, as `frame_index.pack_times` gives them."""
+        self.store.write("frames.index", times)
+
+    def load_frame_times(self) -> bytes:
+        content = self.store.read("frames.index")
+        if content is None:
+            raise StoreFailed("the times of the source's frames are gone; run the job again")
+        return content
 
     def remove(self) -> None:
-        """Remove the job's unfinished work."""
-        shutil.rmtree(self.root, ignore_errors=True)
+        """Remove the job's unfinished work; what can't be removed now is left to `reelmill clean`."""
+        with leaves_to_sweep(f"unfinished work in {self.store.location}"):
+            self.store.delete("plan.json", "frames.index")
+            for part in ("records/", "pieces/", "uploads/"):
+                self.store.remove_all(part)
+
+
+def work_location() -> Location:
+    """Return where unfinished work is kept."""
+    return parse_location(settings().work_dir, "REELMILL_WORK_DIR")
 
 
 @contextmanager
-def open_workspace(job_key: str) -> Generator[Workspace]:
-    """Give the job its folder for as long as the block runs. JobRunning when another run on this machine has it.
+def open_workspace(job_key: str, *, on_lost: Callable[[], None] = lambda: None) -> Generator[Workspace]:
+    """Give the job its workspace for as long as the block runs. JobRunning when another run has it.
 
-    The lock is the kernel's: it ends with the process that holds it, however that ends.
+    Unfinished work is removed when the block removes it or no later run could use it, and, unless the setting
+    `keep_unfinished` says otherwise, when it is in a bucket. `on_lost` is called when another run took the workspace.
     """
-    jobs = settings().work_dir / "jobs"
-    jobs.mkdir(parents=True, exist_ok=True)
-    with _locked(jobs / f"{job_key}.lock") as lock:
-        workspace = Workspace(jobs / job_key)
-        workspace.pieces.mkdir(parents=True, exist_ok=True)
-        workspace.records.mkdir(parents=True, exist_ok=True)
-        for unfinished in workspace.pieces.glob("*.part"):  # a killed run's: only we are here
-            unfinished.unlink()
-        try:
-            yield workspace
-        except (MediaDamaged, SourceChanged):  # no later run can take this up again
-            workspace.remove()
-            raise
-        finally:
-            if not workspace.root.exists():
-                lock.unlink(missing_ok=True)
+    place = work_location() / "jobs" / job_key
+    store = open_store(place)
+    try:
+        with store.lock("lock", on_lost=on_lost), _cache(place, job_key) as cache:
+            workspace = Workspace(store, cache)
+            try:
+                yield workspace
+            except BaseException as error:
+                lost_anyway = isinstance(error, MediaDamaged | SourceChanged)
+                if lost_anyway or not _keeps_unfinished(place):
+                    workspace.remove()
+                raise
+    finally:
+        if isinstance(place, Path):
+            with suppress(OSError):  # not empty: unfinished work is kept
+                place.rmdir()
 
 
 @contextmanager
-def _locked(path: Path) -> Generator[Path]:
-    while True:
-        with path.open("w") as lock:
-            try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except OSError as error:
-                raise JobRunning("another run of the same job is at work on this machine") from error
-            # Its last holder may have removed the file after we opened it: then another run may hold a new one.
-            if path.exists() and path.stat().st_ino == os.fstat(lock.fileno()).st_ino:
-                yield path
-                return
+def leaves_to_sweep(what: str) -> Generator[None]:
+    """Let clearing up fail without failing the job: what is left is logged, and swept by `reelmill clean`."""
+    try:
+        yield
+    except (StoreFailed, JobRejected) as error:
+        _log.warning("left %s, for `reelmill clean`: %s", what, error)
 
 
-def refuse_full_disk(plan: Plan, output: Path) -> None:
-    """Raise NotEnoughSpace when the pieces or the outputs are not expected to fit.
+def _keeps_unfinished(place: Location) -> bool:
+    wanted = settings().keep_unfinished
+    return wanted if wanted is not None else not isinstance(place, S3Location)
 
-    What a given bit rate needs is known; of anything else the size of the source is taken.
+
+@contextmanager
+def _cache(place: Location, job_key: str) -> Generator[Path]:
+    """Give the run's folder on this machine: the store's own where that is a folder, so that nothing is copied."""
+    if isinstance(place, Path):
+        cache = place / "pieces"
+        cache.mkdir(parents=True, exist_ok=True)
+        for unfinished in cache.glob("*.part"):  # a killed run's: only we are here
+            unfinished.unlink()
+        yield cache
+        return
+    cache = settings().scratch_dir / f"job-{job_key}"
+    shutil.rmtree(cache, ignore_errors=True)
+    cache.mkdir(parents=True)
+    try:
+        yield cache
+    finally:
+        shutil.rmtree(cache, ignore_errors=True)
+
+
+def refuse_full_disk(plan: Plan, output: Location) -> None:
+    """Raise NotEnoughSpace when the pieces or the outputs are not expected to fit on this machine's disks.
+
+    What a given bit rate needs is known; of anything else the size of the source is taken. What goes to a bucket is
+    written to the scratch folder first.
     """
     source = plan.source
     rendition_bytes = {
@@ -110,15 +200,17 @@ def refuse_full_disk(plan: Plan, output: Path) -> None:
     }
     outputs_bytes = sum(rendition_bytes.get(each.video or "", 0) for each in plan.outputs)
     pieces_bytes = sum(rendition_bytes[each.id] for each in plan.video if each.segments)
-    work, result = _existing(settings().work_dir), _existing(output)
-    if work.stat().st_dev == result.stat().st_dev:
-        outputs_bytes, pieces_bytes = outputs_bytes + pieces_bytes, 0
-    for existing, folder, needed in ((work, settings().work_dir, pieces_bytes), (result, output, outputs_bytes)):
-        free = shutil.disk_usage(existing).free
-        if free < needed + _SPARE_BYTES:
-            raise NotEnoughSpace(
-                f"{free >> 20} MiB are free for some {(needed + _SPARE_BYTES) >> 20} MiB of {folder.name}"
-            )
+    needed = ((_disk_folder(work_location()), pieces_bytes), (_disk_folder(output), outputs_bytes))
+    for folder, _ in needed:
+        disk = _existing(folder).stat().st_dev
+        on_this_disk = sum(size for each, size in needed if _existing(each).stat().st_dev == disk) + _SPARE_BYTES
+        free = shutil.disk_usage(_existing(folder)).free
+        if free < on_this_disk:
+            raise NotEnoughSpace(f"{free >> 20} MiB are free for some {on_this_disk >> 20} MiB of {folder.name}")
+
+
+def _disk_folder(location: Location) -> Path:
+    return location if isinstance(location, Path) else settings().scratch_dir
 
 
 def _existing(folder: Path) -> Path:

@@ -2,40 +2,22 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import Any
-
-from reelmill.encoding.records import PieceRecord, TrackRecord
 from reelmill.manifest import OutputReport, RenditionReport
 from reelmill.planning.plan import OutputPlan, Plan
+from reelmill.records import PieceRecord, TrackRecord
+from reelmill.storage.store import Staged
 
 
 class Gathered:
-    """The finished pieces, tracks and outputs of one plan. `folder` is where the working files are."""
+    """The finished pieces, tracks and outputs of one plan."""
 
-    def __init__(self, plan: Plan, folder: Path):
+    def __init__(self, plan: Plan):
         self._plan = plan
-        self._folder = folder
         self._merging: set[str] = set()
         self.pieces: dict[str, list[PieceRecord]] = {video.id: [] for video in plan.video}
         self.tracks: dict[str, TrackRecord] = {}
         self.reports: dict[str, OutputReport] = {}
-
-    def take_piece(self, result: dict[str, Any], *, kept: bool) -> PieceRecord | None:
-        """Take the record of a piece; None, and not taken, when it is of an earlier run and its file isn't intact."""
-        record = PieceRecord.model_validate(result)
-        if kept and not record.is_intact(self._folder):
-            return None
-        self.pieces[record.rendition].append(record.model_copy(update={"reused": kept}))
-        return record
-
-    def take_track(self, name: str, result: dict[str, Any], *, kept: bool) -> TrackRecord | None:
-        """Take the record of the track called `name`; None like `take_piece`."""
-        record = TrackRecord.model_validate(result)
-        if kept and not record.is_intact(self._folder):
-            return None
-        self.tracks[name] = record
-        return record
+        self.staged: dict[str, Staged] = {}
 
     def ready_outputs(self) -> list[OutputPlan]:
         """Return the outputs whose last piece or track came since the last call."""
@@ -74,6 +56,7 @@ class Gathered:
                 RenditionReport(
                     id=track.id, kind=track.kind, codec="copy" if track.copies else track.codec, segments=1,
                     frames=None, cpu_s=round(record.cpu_s, 3), wall_s=round(record.wall_s, 3),
+                    reused_segments=int(record.reused),
                 )
             )  # fmt: skip
             warnings.extend(record.warnings)

@@ -17,6 +17,7 @@ from reelmill.media.containers import demuxer_whitelist
 from reelmill.media.source import Source
 from reelmill.planning.plan import OutputPlan, Segment, TrackRendition, VideoRendition
 from reelmill.profiles.encoders import AUDIO_ENCODERS, VIDEO_ENCODERS
+from reelmill.storage.readable import Readable
 
 Argv = list[str]
 QUICKTIME_LANGUAGES = {
@@ -32,8 +33,9 @@ _SUBTITLE_ENCODERS = {"mov_text": "mov_text", "subrip": "subrip", "ass": "ass", 
 
 
 def encode_argv(
-    tool: str, source: Source, rendition: VideoRendition, segment: Segment, *, threads: int, max_pixels: int, out: Path
-) -> Argv:
+    tool: str, source: Source, media: Readable, rendition: VideoRendition, segment: Segment, *,
+    threads: int, max_pixels: int, out: Path,
+) -> Argv:  # fmt: skip
     """Encode one segment of one rendition into an mp4 piece whose first frame has time 0.
 
     Decoding starts at the segment's entry, early enough, and `trim` keeps exactly the frames of its range; filters that
@@ -45,7 +47,7 @@ def encode_argv(
     options["reinit_filter"] = 0
     if segment.entry_s is not None:
         options |= {"ss": seconds(segment.entry_s - source.start_s)}
-    stream: Any = _source_input(source, **options)[str(rendition.stream_index)]
+    stream: Any = _source_input(source, media, **options)[str(rendition.stream_index)]
     for name, arguments in _filters(rendition, segment, source.video.time_base):
         stream = stream.filter(name, **arguments)
     if rendition.pad != (0, 0):
@@ -122,12 +124,12 @@ def _codec_options(rendition: VideoRendition, threads: int) -> dict[str, Any]:
             return {**preset, "svtav1-params": f"lp={threads}"}
 
 
-def track_argv(tool: str, source: Source, track: TrackRendition, out: Path) -> Argv:
+def track_argv(tool: str, source: Source, media: Readable, track: TrackRendition, out: Path) -> Argv:
     """Make one audio or subtitle track whole, with times that count from the start of the source's container."""
     options: dict[str, Any] = {"copyts": None}
     if source.start_s:
         options["itsoffset"] = seconds(-source.start_s)
-    stream: Any = _source_input(source, **options)[str(track.stream_index)]
+    stream: Any = _source_input(source, media, **options)[str(track.stream_index)]
     if track.layouts:
         stream = stream.filter("aformat", channel_layouts=track.layouts)
     if track.fills_gaps:
@@ -155,6 +157,7 @@ def _track_codec(track: TrackRendition) -> dict[str, Any]:
 def mux_argv(
     tool: str,
     source: Source,
+    media: Readable | None,
     output: OutputPlan,
     *,
     video: VideoRendition | None,
@@ -165,8 +168,8 @@ def mux_argv(
 ) -> Argv:
     """Join the pieces and the tracks into one output, packets untouched.
 
-    `join_list` is the list of `join_list_text`; without it the video is copied from the source. All times count from
-    the start of the source's container, so that what started late in the source starts late in the output.
+    `join_list` is the list of `join_list_text`; without it the video is copied from the source, `media`. All times
+    count from the start of the source's container, so that what started late in the source starts late in the output.
     """
     container = FORMATS[output.format]
     inputs: list[str] = []
@@ -182,8 +185,10 @@ def mux_argv(
             "file",
         ]
         inputs += ["-i", f"file:{join_list}"]
-    elif video is not None:
-        inputs += ["-itsoffset", seconds(-source.start_s), *_source_options(source), "-i", f"file:{source.path}"]
+    elif video is not None and media is not None:
+        url, protocols = _address(media)
+        inputs += ["-itsoffset", seconds(-source.start_s), "-f", source.demuxer, "-protocol_whitelist", protocols]
+        inputs += ["-format_whitelist", demuxer_whitelist(source.demuxer), "-i", url]
     for track, path in tracks:
         demuxer = "mov" if track.container == "mp4" else "matroska"
         inputs += ["-f", demuxer, "-protocol_whitelist", "file", "-i", f"file:{path}"]
@@ -258,10 +263,10 @@ def metadata_text(source: Source) -> str:
     return "\n".join(lines) + "\n"
 
 
-def scan_argv(tool: str, source: Source, *, max_pixels: int) -> Argv:
+def scan_argv(tool: str, source: Source, media: Readable, *, max_pixels: int) -> Argv:
     """Decode the video once, from its start, and print the time of every frame; nothing is encoded."""
     assert source.video is not None
-    stream = _source_input(source, copyts=None, max_pixels=max_pixels)[str(source.video.index)]
+    stream = _source_input(source, media, copyts=None, max_pixels=max_pixels)[str(source.video.index)]
     output = ffmpeg.output(
         stream, "pipe:1", format="framecrc", fps_mode="passthrough", enc_time_base=str(source.video.time_base),
         **{"c:v": "wrapped_avframe"},
@@ -280,16 +285,17 @@ def _escaped(text: str) -> str:
     return "".join(f"\\{each}" if each in "=;#\\\n" else each for each in text)
 
 
-def _source_input(source: Source, **options: Any) -> Any:
+def _source_input(source: Source, media: Readable, **options: Any) -> Any:
+    url, protocols = _address(media)
     return ffmpeg.input(
-        f"file:{source.path}", format=source.demuxer, protocol_whitelist="file",
+        url, format=source.demuxer, protocol_whitelist=protocols,
         format_whitelist=demuxer_whitelist(source.demuxer), **options,
     )  # fmt: skip
 
 
-def _source_options(source: Source) -> Argv:
-    whitelist = demuxer_whitelist(source.demuxer)
-    return ["-f", source.demuxer, "-protocol_whitelist", "file", "-format_whitelist", whitelist]
+def _address(media: Readable) -> tuple[str, str]:
+    """Return the URL of what is opened, and the protocols that opening it may use."""
+    return (f"file:{media}", "file") if isinstance(media, Path) else (str(media), "http,tcp")
 
 
 def _argv(tool: str, output: Any) -> Argv:

@@ -7,32 +7,39 @@ from pathlib import Path
 
 from reelmill.encoding.commands import encode_argv, mux_argv, track_argv
 from reelmill.encoding.pieces import piece_key
-from reelmill.encoding.whole_tracks import track_file_name
+from reelmill.encoding.whole_tracks import file_ending, track_key
 from reelmill.media.tool import ffmpeg_path
 from reelmill.planning.plan import Plan
 from reelmill.settings import settings
+from reelmill.storage.location import known_location
+from reelmill.storage.readable import Loopback
 
 
 def commands_of(plan: Plan, work: Path, output: Path) -> Iterator[tuple[str, list[str]]]:
-    """Yield the name and the argv of each run; working files lie in `work`, outputs in `output`."""
+    """Yield the name and the argv of each run; working files lie in `work`, outputs in `output`.
+
+    A source in a bucket stands for the address on this machine under which ffmpeg will find it.
+    """
     tool, source = ffmpeg_path(), plan.source
-    made = {track.id: work / track_file_name(source, track) for track in plan.tracks}
+    location = known_location(source.location)
+    media = location if isinstance(location, Path) else Loopback(source.location, location.name)
+    made = {track.id: work / f"{track_key(source, track)}.{file_ending(track)}" for track in plan.tracks}
     for track in plan.tracks:
-        yield f"track-{track.id}", track_argv(tool, source, track, made[track.id])
+        yield f"track-{track.id}", track_argv(tool, source, media, track, made[track.id])
     for task in plan.order:
         rendition = plan.rendition(task.rendition)
         segment = rendition.segments[task.segment]
         piece = work / f"{piece_key(source, rendition.model_copy(update={'segments': ()}), segment)}.mp4"
         argv = encode_argv(
-            tool, source, rendition, segment,
+            tool, source, media, rendition, segment,
             threads=plan.encoder_threads, max_pixels=settings().max_pixels, out=piece,
         )  # fmt: skip
         yield f"encode-{rendition.id}-{segment.number:05d}", argv
     for each in plan.outputs:
         video = plan.rendition(each.video) if each.video else None
-        join_list = work / f"{video.id}.ffconcat" if video and video.segments else None
+        join_list = work / f"{each.format}.ffconcat" if video and video.segments else None
         argv = mux_argv(
-            tool, source, each, video=video, join_list=join_list,
+            tool, source, media, each, video=video, join_list=join_list,
             tracks=[(plan.track(name), made[name]) for name in each.tracks],
             metadata=work / f"{each.format}.ffmetadata", out=output / each.file_name,
         )  # fmt: skip

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import hashlib
-import os
 import re
 from array import array
 from collections.abc import Callable
-from contextlib import suppress
 from fractions import Fraction
 from pathlib import Path
 
@@ -15,16 +13,19 @@ from av.error import FFmpegError
 
 from reelmill import __version__
 from reelmill.encoding.commands import encode_argv
-from reelmill.encoding.records import PieceRecord
-from reelmill.errors import MediaDamaged, SegmentInexact, SourceChanged
+from reelmill.encoding.running import run_ffmpeg, without_addresses
+from reelmill.errors import MediaDamaged, SegmentInexact
 from reelmill.media.containers import open_container
 from reelmill.media.frame_index import times_digest
-from reelmill.media.identity import file_digest
 from reelmill.media.packets import PayloadDigest
 from reelmill.media.source import Source
-from reelmill.media.tool import Progress, ToolRun, ffmpeg_path, ffmpeg_version, run_tool
+from reelmill.media.tool import Progress, ToolRun, ffmpeg_path, ffmpeg_version
 from reelmill.planning.plan import Segment, VideoRendition, content_key
+from reelmill.records import PieceRecord
 from reelmill.settings import settings
+from reelmill.storage.digests import file_digest
+from reelmill.storage.pinning import opened
+from reelmill.workspace import Workspace
 
 _FRAMES_OFF_AT_END = 1
 """Frames by which a resampled last segment may differ: how long the last frame lasts is the decoder's guess."""
@@ -34,8 +35,6 @@ _NOISE_OF_ENTERING = re.compile(
     r"|Could not find ref with POC|first_mb_in_slice"
 )
 """What a decoder says of the frames before a segment when it enters a stream at an open keyframe. They are not kept."""
-
-_ADDRESS = re.compile(r" @ 0x[0-9a-f]+|\[error\] ")
 
 
 def piece_key(source: Source, rendition: VideoRendition, segment: Segment) -> str:
@@ -49,56 +48,44 @@ def encode_segment(
     rendition: VideoRendition,
     segment: Segment,
     *,
-    folder: Path,
+    workspace: Workspace,
     threads: int,
     strict: bool,
     attempt: str,
     on_progress: Callable[[Progress], None] | None = None,
 ) -> PieceRecord:
-    """Encode the segment into `folder` and return its record.
+    """Encode the segment, unless an earlier run did, and return its record.
 
-    The file appears under its name only after it was opened and found to hold exactly the frames of its range. Raises
-    SegmentInexact when it does not, MediaDamaged when `strict` and the decoder complained, ToolFailed, SourceChanged.
+    The piece appears in the workspace only after it was opened and found to hold exactly the frames of its range.
+    Raises SegmentInexact when it does not, MediaDamaged when `strict` and the decoder complained, ToolFailed,
+    SourceChanged, StoreFailed.
     """
-    refuse_changed(source)
     key = piece_key(source, rendition, segment)
-    final = folder / f"{key}.mp4"
-    partial = folder / f"{key}.{os.getpid()}-{attempt[:8]}.part"
-    argv = encode_argv(
-        ffmpeg_path(), source, rendition, segment, threads=threads, max_pixels=settings().max_pixels, out=partial
-    )
-    try:
-        run = run_tool(
-            argv, job_key=attempt, stall_timeout_s=settings().stall_timeout_s, niceness=settings().niceness,
-            on_progress=on_progress,
-        )  # fmt: skip
-        refuse_changed(source)
+    kept = workspace.kept(PieceRecord, key)
+    if kept is not None:
+        return kept
+    with workspace.unfinished() as out:
+        with opened(source.pinned) as media:
+            argv = encode_argv(
+                ffmpeg_path(), source, media, rendition, segment,
+                threads=threads, max_pixels=settings().max_pixels, out=out,
+            )  # fmt: skip
+            run = run_ffmpeg(argv, attempt=attempt, on_progress=on_progress)
         messages = _complaints(run, segment)
         if messages and strict:
-            raise MediaDamaged(f"{source.path.name}: {_damage(run, messages)}")
-        times, extradata, payload = _read_piece(partial, rendition.time_base)
+            raise MediaDamaged(f"{source.name}: {_damage(run, messages)}")
+        times, extradata, payload = _read_piece(out, rendition.time_base)
         _refuse_inexact(rendition, segment, times)
         if messages and not segment.is_whole:
             raise SegmentInexact(f"{rendition.id} {segment.number:05d}: {_damage(run, messages)}")
+        sha256 = file_digest(out)
         record = PieceRecord(
-            key=key, file_name=final.name, size_bytes=partial.stat().st_size, sha256=file_digest(partial),
+            key=key, file_name=f"{key}-{sha256[:16]}.mp4", size_bytes=out.stat().st_size, sha256=sha256,
             cpu_s=run.cpu_s, wall_s=run.wall_s, messages=messages, rendition=rendition.id, segment=segment.number,
             frames=len(times), last_pts=times[-1], payload=payload,
             parameter_sets=hashlib.sha256(extradata).hexdigest()[:16],
         )  # fmt: skip
-        partial.replace(final)
-        return record
-    finally:
-        partial.unlink(missing_ok=True)
-
-
-def refuse_changed(source: Source) -> None:
-    """Raise SourceChanged when the file is no longer the one that was probed."""
-    with suppress(OSError):
-        stat = source.path.stat()
-        if (stat.st_size, stat.st_mtime_ns) == (source.size_bytes, source.modified_ns):
-            return
-    raise SourceChanged(f"{source.path.name} was changed or removed while the job ran")
+        return workspace.keep(out, record)
 
 
 def _complaints(run: ToolRun, segment: Segment) -> tuple[str, ...]:
@@ -110,11 +97,6 @@ def _complaints(run: ToolRun, segment: Segment) -> tuple[str, ...]:
     if segment.entry_s is None:
         return complaints
     return tuple(each for each in complaints if not _NOISE_OF_ENTERING.search(each))
-
-
-def without_addresses(messages: tuple[str, ...]) -> tuple[str, ...]:
-    """Return ffmpeg's messages without what differs from run to run, and without the level, which is known."""
-    return tuple(_ADDRESS.sub("", message) for message in messages)
 
 
 def _damage(run: ToolRun, messages: tuple[str, ...]) -> str:

@@ -6,12 +6,13 @@ from array import array
 from itertools import pairwise
 
 from reelmill.encoding.commands import scan_argv
-from reelmill.encoding.pieces import without_addresses
+from reelmill.encoding.running import run_ffmpeg, without_addresses
 from reelmill.errors import MediaUnreadable
 from reelmill.media.frame_index import FrameIndex, index_fault
 from reelmill.media.source import Source
-from reelmill.media.tool import ffmpeg_path, run_tool
+from reelmill.media.tool import ffmpeg_path
 from reelmill.settings import settings
+from reelmill.storage.pinning import opened
 
 
 def scan_frames(source: Source, index: FrameIndex, *, attempt: str) -> tuple[FrameIndex, tuple[str, ...]]:
@@ -19,14 +20,12 @@ def scan_frames(source: Source, index: FrameIndex, *, attempt: str) -> tuple[Fra
 
     Keyframes are those of `index`. Frames that come out with times that do not ascend leave a fault in the index.
     """
-    argv = scan_argv(ffmpeg_path(), source, max_pixels=settings().max_pixels)
-    run = run_tool(
-        argv, job_key=attempt, stall_timeout_s=settings().stall_timeout_s, niceness=settings().niceness,
-        capture_stdout=True,
-    )  # fmt: skip
+    with opened(source.pinned) as media:
+        argv = scan_argv(ffmpeg_path(), source, media, max_pixels=settings().max_pixels)
+        run = run_ffmpeg(argv, attempt=attempt, capture_stdout=True)
     rows = [line.split(b",") for line in run.stdout.splitlines() if line and not line.startswith(b"#")]
     if not rows:
-        raise MediaUnreadable(f"{source.path.name}: no frame of its video can be decoded")
+        raise MediaUnreadable(f"{source.name}: no frame of its video can be decoded")
     times = array("q", (int(row[2]) for row in rows))
     ascending = all(earlier < later for earlier, later in pairwise(times))
     fault = index_fault(times) or (None if ascending else "its frames are not in the order of their times")

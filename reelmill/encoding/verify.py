@@ -15,17 +15,17 @@ from av.video.stream import VideoStream as AvVideoStream
 
 from reelmill.encoding.commands import QUICKTIME_LANGUAGES, first_frame_s
 from reelmill.encoding.joins import JoinDecoder
-from reelmill.encoding.records import PieceRecord, TrackRecord
 from reelmill.errors import VerifyFailed
 from reelmill.formats import FORMATS
 from reelmill.manifest import Check, OutputReport, OutputStream
 from reelmill.media.containers import open_container
 from reelmill.media.demuxers import demuxer_of
-from reelmill.media.identity import file_digest
 from reelmill.media.packets import is_hidden
 from reelmill.media.source import VideoStream
 from reelmill.media.streams import describe_streams, first_frame
 from reelmill.planning.plan import LeftOut, OutputPlan, Plan, TrackRendition, VideoRendition
+from reelmill.records import PieceRecord, TrackRecord
+from reelmill.storage.digests import file_digest
 
 _TRACK_START_SLACK_S = 0.03
 """MP3's encoder delay, which no container takes off, and rounding to milliseconds."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -10,15 +9,16 @@ from av.error import FFmpegError
 
 from reelmill import __version__
 from reelmill.encoding.commands import track_argv
-from reelmill.encoding.pieces import refuse_changed, without_addresses
-from reelmill.encoding.records import TrackRecord
+from reelmill.encoding.running import run_ffmpeg, without_addresses
 from reelmill.errors import MediaDamaged, ToolFailed
 from reelmill.media.containers import open_container
-from reelmill.media.identity import file_digest
 from reelmill.media.source import Source, Stream
-from reelmill.media.tool import Progress, ffmpeg_path, ffmpeg_version, run_tool
+from reelmill.media.tool import Progress, ffmpeg_path, ffmpeg_version
 from reelmill.planning.plan import TrackRendition, content_key
-from reelmill.settings import settings
+from reelmill.records import TrackRecord
+from reelmill.storage.digests import file_digest
+from reelmill.storage.pinning import opened
+from reelmill.workspace import Workspace
 
 SHORT_BY_S = 0.25
 """A track that ends this much before its packets say is reported."""
@@ -29,46 +29,44 @@ def track_key(source: Source, track: TrackRendition) -> str:
     return content_key("track", __version__, source.identity, track.recipe, ffmpeg_version())
 
 
-def track_file_name(source: Source, track: TrackRendition) -> str:
-    """Name the working file of the track."""
-    return f"{track_key(source, track)}.{'mp4' if track.container == 'mp4' else 'mkv'}"
-
-
 def make_track(
     source: Source,
     track: TrackRendition,
     *,
-    folder: Path,
+    workspace: Workspace,
     strict: bool,
     attempt: str,
     on_progress: Callable[[Progress], None] | None = None,
 ) -> TrackRecord:
-    """Encode or copy the track into `folder` and return its record. Raises ToolFailed, MediaDamaged, SourceChanged."""
-    refuse_changed(source)
+    """Encode or copy the track, unless an earlier run did, and return its record.
+
+    Raises ToolFailed, MediaDamaged, SourceChanged, StoreFailed.
+    """
     key = track_key(source, track)
-    final = folder / track_file_name(source, track)
-    partial = folder / f"{key}.{os.getpid()}-{attempt[:8]}.part"
-    argv = track_argv(ffmpeg_path(), source, track, partial)
-    try:
-        run = run_tool(
-            argv, job_key=attempt, stall_timeout_s=settings().stall_timeout_s, niceness=settings().niceness,
-            on_progress=on_progress,
-        )  # fmt: skip
-        refuse_changed(source)
+    kept = workspace.kept(TrackRecord, key)
+    if kept is not None:
+        return kept
+    with workspace.unfinished() as out:
+        with opened(source.pinned) as media:
+            argv = track_argv(ffmpeg_path(), source, media, track, out)
+            run = run_ffmpeg(argv, attempt=attempt, on_progress=on_progress)
         messages = without_addresses(run.messages)
-        start_s, end_s, priming_s = _span(partial, track, argv)
+        start_s, end_s, priming_s = _span(out, track, argv)
         warnings = _shortfall(source, track, end_s, messages)
         if strict and (warnings or messages):
-            raise MediaDamaged(f"{source.path.name}: {(*warnings, *messages)[0]}")
+            raise MediaDamaged(f"{source.name}: {(*warnings, *messages)[0]}")
+        sha256 = file_digest(out)
         record = TrackRecord(
-            key=key, file_name=final.name, size_bytes=partial.stat().st_size, sha256=file_digest(partial),
-            cpu_s=run.cpu_s, wall_s=run.wall_s, messages=messages, track=track.id, start_s=start_s, end_s=end_s,
-            priming_s=priming_s, warnings=warnings,
+            key=key, file_name=f"{key}-{sha256[:16]}.{file_ending(track)}", size_bytes=out.stat().st_size,
+            sha256=sha256, cpu_s=run.cpu_s, wall_s=run.wall_s, messages=messages, track=track.id,
+            start_s=start_s, end_s=end_s, priming_s=priming_s, warnings=warnings,
         )  # fmt: skip
-        partial.replace(final)
-        return record
-    finally:
-        partial.unlink(missing_ok=True)
+        return workspace.keep(out, record)
+
+
+def file_ending(track: TrackRendition) -> str:
+    """Return the ending of the track's working file."""
+    return "mp4" if track.container == "mp4" else "mkv"
 
 
 def _span(path: Path, track: TrackRendition, argv: list[str]) -> tuple[float, float, float]:

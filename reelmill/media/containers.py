@@ -4,30 +4,31 @@ from __future__ import annotations
 
 from collections.abc import Generator
 from contextlib import ExitStack, contextmanager
-from pathlib import Path
 from typing import Any
 
 import av
 from av.container import InputContainer
 from av.format import ContainerFormat
 
+from reelmill.storage.readable import Readable
+
 
 @contextmanager
-def open_container(path: Path, demuxer: str) -> Generator[InputContainer]:
-    """Open a local file with a forced demuxer that can open nothing else.
+def open_container(media: Readable, demuxer: str) -> Generator[InputContainer]:
+    """Open a file with a forced demuxer that can open nothing else.
 
     Raises PermissionError when the file refers to another one, and what PyAV raises for what it can't read.
     """
     with ExitStack() as files:  # PyAV leaves what it was given open
 
         def open_only_itself(url: str, flags: int, options: object) -> Any:
-            if url != str(path):
+            if url != str(media):
                 raise PermissionError(f"a source may not open {url}")
-            return files.enter_context(path.open("rb"))
+            return files.enter_context(media.open("rb"))
 
         container = files.enter_context(
             av.open(
-                str(path), format=demuxer, io_open=open_only_itself,
+                str(media), format=demuxer, io_open=open_only_itself,
                 options={"protocol_whitelist": "file", "format_whitelist": demuxer_whitelist(demuxer)},
                 metadata_errors="replace",
             )

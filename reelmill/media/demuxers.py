@@ -6,11 +6,12 @@ this list are ever forced on a source, and everything else is refused.
 
 from __future__ import annotations
 
+import io
 import struct
-from pathlib import Path
 from typing import BinaryIO
 
 from reelmill.errors import FormatNotAllowed, MediaEmpty, MediaTruncated, MediaUnreadable, SourceIncomplete
+from reelmill.storage.readable import Readable
 
 HEAD_BYTES = 4096
 SALVAGE_HINT = "; `--damage salvage` (`damage` of the job) takes what is there"
@@ -50,23 +51,23 @@ _REFUSED = (
 )
 
 
-def demuxer_of(path: Path) -> str:
+def demuxer_of(media: Readable) -> str:
     """Name the demuxer to force on the file, or raise MediaEmpty, FormatNotAllowed or MediaUnreadable."""
-    with path.open("rb") as file:
+    with media.open("rb") as file:
         head = file.read(HEAD_BYTES)
     if not head:
-        raise MediaEmpty(f"{path.name} has no bytes")
+        raise MediaEmpty(f"{media.name} has no bytes")
     demuxer = _by_signature(head)
     if demuxer:
         return demuxer
     text = head.lstrip(b"\xef\xbb\xbf \t\r\n").lower()
     for mark, name in _REFUSED:
         if text.startswith(mark) and not (name == "xml" and any(m in text for m, _ in _REFUSED[2:5])):
-            raise FormatNotAllowed(f"{path.name} is of the kind that is never opened: {name}")
+            raise FormatNotAllowed(f"{media.name} is of the kind that is never opened: {name}")
     for mark, name in _REFUSED[2:5]:
         if text.startswith(b"<") and mark in text:
-            raise FormatNotAllowed(f"{path.name} is of the kind that is never opened: {name}")
-    raise MediaUnreadable(f"{path.name} is in none of the formats Reelmill reads")
+            raise FormatNotAllowed(f"{media.name} is of the kind that is never opened: {name}")
+    raise MediaUnreadable(f"{media.name} is in none of the formats Reelmill reads")
 
 
 def _by_signature(head: bytes) -> str | None:
@@ -90,28 +91,31 @@ def _has_sync(head: bytes, offset: int, step: int) -> bool:
     return len(marks) >= 2 and set(marks) == {0x47}
 
 
-def refuse_truncated(path: Path, demuxer: str) -> None:
+def refuse_truncated(media: Readable, demuxer: str) -> None:
     """Raise MediaTruncated or SourceIncomplete when the container's own sizes say that bytes are missing."""
-    size = path.stat().st_size
-    with path.open("rb") as file:
+    with media.open("rb") as file:
+        size = file.seek(0, io.SEEK_END)
+        file.seek(0)
         if demuxer == "mov":
-            _check_boxes(file, size, path.name)
+            _check_boxes(file, size, media.name)
         elif demuxer == "avi":
             riff_bytes = int.from_bytes(file.read(8)[4:8], "little") + 8
             if riff_bytes > size:
-                raise MediaTruncated(f"{path.name} has {size:,} of the {riff_bytes:,} bytes it announces{SALVAGE_HINT}")
+                raise MediaTruncated(
+                    f"{media.name} has {size:,} of the {riff_bytes:,} bytes it announces{SALVAGE_HINT}"
+                )
         elif demuxer == "mpegts":
-            _check_packets(file.read(HEAD_BYTES), size, path.name)
+            _check_packets(file.read(HEAD_BYTES), size, media.name)
 
 
-def refuse_bad_duration(path: Path, demuxer: str) -> None:
+def refuse_bad_duration(media: Readable, demuxer: str) -> None:
     """Raise MediaUnreadable when a Matroska header gives a duration that is no number or negative.
 
     The demuxer would take either for a live recording, which has none (RFC 9559, 5.1.2: ID 0x4489 inside 0x1549A966).
     """
     if demuxer != "matroska":
         return
-    with path.open("rb") as file:
+    with media.open("rb") as file:
         head = file.read(HEAD_BYTES)
     segment_info = head.find(b"\x15\x49\xa9\x66")
     position = head.find(b"\x44\x89", max(segment_info, 0))
@@ -121,7 +125,7 @@ def refuse_bad_duration(path: Path, demuxer: str) -> None:
     if length in (4, 8):
         duration = struct.unpack(">f" if length == 4 else ">d", head[position + 3 : position + 3 + length])[0]
         if not duration >= 0:
-            raise MediaUnreadable(f"{path.name}: invalid duration ({duration})")
+            raise MediaUnreadable(f"{media.name}: invalid duration ({duration})")
 
 
 def _check_boxes(file: BinaryIO, size: int, name: str) -> None:

@@ -9,7 +9,6 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from itertools import pairwise
-from pathlib import Path
 from typing import Literal
 
 Origin = Literal["packets", "decode"]
@@ -113,14 +112,14 @@ def resample_times(index: FrameIndex, rate: Fraction) -> array[int]:
     return array("q", range(max(int(index.duration_s * rate + Fraction(1, 2)), 1)))
 
 
-def save_times(index: FrameIndex, path: Path) -> None:
-    """Write the times of the index to a working file."""
-    path.write_bytes(f"{index.time_base} {index.last_duration}\n".encode() + index.times.tobytes())
+def pack_times(index: FrameIndex) -> bytes:
+    """Return the times of the index as the content of a working file."""
+    return f"{index.time_base} {index.last_duration}\n".encode() + index.times.tobytes()
 
 
-def load_times(path: Path, frame_rate: Fraction | None) -> array[int]:
-    """Return the times that `save_times` wrote, as a rendition has them: resampled when it has a `frame_rate`."""
-    head, _, body = path.read_bytes().partition(b"\n")
+def unpack_times(packed: bytes, frame_rate: Fraction | None) -> array[int]:
+    """Return the times that `pack_times` packed, as a rendition has them: resampled when it has a `frame_rate`."""
+    head, _, body = packed.partition(b"\n")
     time_base, last = head.decode().split()
     times = array("q")
     times.frombytes(body)

@@ -7,7 +7,6 @@ import sys
 from array import array
 from fractions import Fraction
 from itertools import pairwise
-from pathlib import Path
 from typing import Any
 
 from reelmill import errors
@@ -20,13 +19,14 @@ from reelmill.errors import (
     LimitTimeline,
     MediaEncrypted,
     MediaUnreadable,
-    SourceNotFound,
     ToolFailed,
 )
 from reelmill.media.frame_index import EntryPoint, FrameIndex
 from reelmill.media.source import Source, VideoStream
 from reelmill.media.tool import run_tool
 from reelmill.settings import settings
+from reelmill.storage.pinning import opened
+from reelmill.storage.readable import Pinned
 
 VIDEO_DECODERS = frozenset(
     ("h264", "hevc", "vp8", "vp9", "av1", "vvc", "mpeg1video", "mpeg2video", "mpeg4", "msmpeg4v1", "msmpeg4v2",
@@ -37,40 +37,35 @@ VIDEO_DECODERS = frozenset(
 """Codecs whose video is decoded. The others are rare enough that nobody watches over their decoders."""
 
 
-def probe(path: Path, *, job_key: str = "probe", salvage: bool = False) -> tuple[Source, FrameIndex | None]:
-    """Describe the source at `path`; the index is None when it has no video.
+def probe(pinned: Pinned, *, job_key: str = "probe", salvage: bool = False) -> tuple[Source, FrameIndex | None]:
+    """Describe a pinned source; the index is None when it has no video.
 
     The work is done by a process of its own (`reelmill.media.probing`). Raises JobRejected for whatever can't be
     worked on; with `salvage` a source that ends too early is taken as it is.
     """
-    path = _existing_file(path)
-    argv = [sys.executable, "-m", "reelmill.media.probing", str(path), str(settings().max_pixels)]
-    argv += ["--salvage"] if salvage else []
-    try:
-        run = run_tool(argv, job_key=job_key, stall_timeout_s=settings().probe_timeout_s, capture_stdout=True)
-    except ToolFailed as error:
-        last_line = error.stderr_tail.strip().rsplit("\n", 1)[-1] or "it did not answer"
-        raise MediaUnreadable(f"{path.name} could not be probed: {last_line}") from error
+    name = pinned.location.name
+    with opened(pinned) as media:
+        argv = [sys.executable, "-m", "reelmill.media.probing", str(media), name, str(settings().max_pixels)]
+        argv += ["--salvage"] if salvage else []
+        try:
+            run = run_tool(argv, job_key=job_key, stall_timeout_s=settings().probe_timeout_s, capture_stdout=True)
+        except ToolFailed as error:
+            last_line = error.stderr_tail.strip().rsplit("\n", 1)[-1] or "it did not answer"
+            raise MediaUnreadable(f"{name} could not be probed: {last_line}") from error
     head, _, raw = run.stdout.partition(b"\n")
     answer = json.loads(head)
     if "error" in answer:
         raise _rejection(answer["error"], answer["message"])
     if answer["index"]["encrypted"]:
-        raise MediaEncrypted(f"{path.name} is encrypted")
-    source = Source.model_validate(answer["source"])
+        raise MediaEncrypted(f"{name} is encrypted")
+    known = {
+        "location": str(pinned.location), "identity": pinned.identity, "size_bytes": pinned.size_bytes,
+        "version": pinned.version,
+    }  # fmt: skip
+    source = Source.model_validate(answer["source"] | known)
     index = _frame_index(answer["index"], raw) if source.video else None
     _refuse_beyond_limits(source, index)
     return source, index
-
-
-def _existing_file(path: Path) -> Path:
-    try:
-        resolved = path.resolve(strict=True)
-        with resolved.open("rb"):
-            return resolved
-    except (OSError, ValueError) as error:
-        reason = getattr(error, "strerror", None) or str(error)
-        raise SourceNotFound(f"{path}: {reason}") from error
 
 
 def _rejection(code: str, message: str) -> JobRejected:
@@ -93,7 +88,7 @@ def _frame_index(answer: dict[str, Any], raw: bytes) -> FrameIndex:
 
 
 def _refuse_beyond_limits(source: Source, index: FrameIndex | None) -> None:
-    name, limits = source.path.name, settings()
+    name, limits = source.name, settings()
     count = len(source.audio) + len(source.subtitles) + len(source.others) + len(source.more_video) + bool(source.video)
     if count > limits.max_streams:
         raise LimitStreams(f"{name} has {count} streams, more than {limits.max_streams}")

@@ -1,9 +1,9 @@
 """Opens a source with PyAV and describes it. Runs as a process of its own: a hostile file can crash no more than that.
 
-    python -m reelmill.media.probing SOURCE MAX_PIXELS [--salvage]
+    python -m reelmill.media.probing SOURCE NAME MAX_PIXELS [--salvage]
 
 prints one JSON line (the source and the frame index without its times, or the error), then the times as raw 64-bit
-integers. `reelmill.media.probe` is the caller.
+integers. SOURCE is a path or an address of this machine. `reelmill.media.probe` is the caller.
 """
 
 from __future__ import annotations
@@ -27,9 +27,9 @@ from reelmill.errors import FormatNotAllowed, JobRejected, LimitPixels, MediaTru
 from reelmill.media.containers import open_container
 from reelmill.media.demuxers import SALVAGE_HINT, demuxer_of, refuse_bad_duration, refuse_truncated
 from reelmill.media.frame_index import index_fault
-from reelmill.media.identity import source_identity
 from reelmill.media.packets import is_clean_entry, is_hidden
 from reelmill.media.streams import describe_streams, first_frame, main_video
+from reelmill.storage.readable import Loopback, Readable
 
 MEMORY_BYTES = 4 << 30
 _DECLARES_DURATION = ("matroska", "flv", "mov")
@@ -53,7 +53,7 @@ def main(argv: list[str]) -> int:
     resource.setrlimit(resource.RLIMIT_AS, (MEMORY_BYTES, MEMORY_BYTES))
     times: array[int] = array("q")
     try:
-        answer, times = describe(Path(argv[0]), int(argv[1]), salvage="--salvage" in argv[2:])
+        answer, times = describe(_media(*argv[:2]), int(argv[2]), salvage="--salvage" in argv[3:])
     except JobRejected as error:
         answer = {"error": error.code, "message": str(error)}
     sys.stdout.buffer.write(json.dumps(answer).encode() + b"\n" + times.tobytes())
@@ -61,28 +61,30 @@ def main(argv: list[str]) -> int:
     return 0
 
 
-def describe(path: Path, max_pixels: int, *, salvage: bool) -> tuple[dict[str, Any], array[int]]:
+def _media(address: str, name: str) -> Readable:
+    return Loopback(address, name) if address.startswith("http://") else Path(address)
+
+
+def describe(media: Readable, max_pixels: int, *, salvage: bool) -> tuple[dict[str, Any], array[int]]:
     """Return the source and its frame index as JSON values, and the sorted frame times."""
-    demuxer = demuxer_of(path)
-    refuse_bad_duration(path, demuxer)
+    demuxer = demuxer_of(media)
+    refuse_bad_duration(media, demuxer)
     if not salvage:
-        refuse_truncated(path, demuxer)
-    with _opened(path, demuxer) as container:
-        _refuse_bad_header(container, path.name)
+        refuse_truncated(media, demuxer)
+    with _opened(media, demuxer) as container:
+        _refuse_bad_header(container, media.name)
         video = main_video(container)
         if video is not None and video.codec_context.width * video.codec_context.height > max_pixels:
             size = f"{video.codec_context.width}x{video.codec_context.height}"
-            raise LimitPixels(f"{path.name}: a picture of {size} has more than {max_pixels:,} pixels")
+            raise LimitPixels(f"{media.name}: a picture of {size} has more than {max_pixels:,} pixels")
         scan = _scan_packets(container, video.index if video else None)
         declared_s = Fraction(container.duration or 0, av.time_base)
         start_s = Fraction(container.start_time or 0, av.time_base)
         if not salvage and demuxer in _DECLARES_DURATION:
-            _refuse_short(container, scan, declared_s, path.name)
-        streams = describe_streams(container, scan.spans, first_frame(path, demuxer) if video else None)
-        stat = path.stat()
+            _refuse_short(container, scan, declared_s, media.name)
+        streams = describe_streams(container, scan.spans, first_frame(media, demuxer) if video else None)
         source = {
-            "path": str(path), "identity": source_identity(path), "size_bytes": stat.st_size,
-            "modified_ns": stat.st_mtime_ns, "demuxer": demuxer, "start_s": str(start_s),
+            "demuxer": demuxer, "start_s": str(start_s),
             "duration_s": str(declared_s), "warnings": _warnings(scan), **streams,
         }  # fmt: skip
         fault = index_fault(scan.pts) or (f"{scan.missing} packets have no presentation time" if scan.missing else None)
@@ -96,14 +98,14 @@ def describe(path: Path, max_pixels: int, *, salvage: bool) -> tuple[dict[str, A
 
 
 @contextmanager
-def _opened(path: Path, demuxer: str) -> Generator[InputContainer]:
+def _opened(media: Readable, demuxer: str) -> Generator[InputContainer]:
     try:
-        with open_container(path, demuxer) as container:
+        with open_container(media, demuxer) as container:
             yield container
     except PermissionError as error:
-        raise FormatNotAllowed(f"{path.name} refers to other files: {error}") from error
+        raise FormatNotAllowed(f"{media.name} refers to other files: {error}") from error
     except (FFmpegError, ValueError, MemoryError) as error:
-        raise MediaUnreadable(f"{path.name} can't be opened as {demuxer}: {error}") from error
+        raise MediaUnreadable(f"{media.name} can't be opened as {demuxer}: {error}") from error
 
 
 def _refuse_bad_header(container: InputContainer, name: str) -> None:

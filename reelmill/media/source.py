@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from fractions import Fraction
-from pathlib import Path
 from typing import Literal
 
 from pydantic import BaseModel, ConfigDict
+
+from reelmill.storage.location import known_location
+from reelmill.storage.readable import Pinned
 
 FieldOrder = Literal["progressive", "top_first", "bottom_first", "unknown"]
 
@@ -101,12 +103,12 @@ class Chapter(Frozen):
 
 
 class Source(Frozen):
-    """One probed source. `identity` names its content; the path is not part of it."""
+    """One probed source, pinned: see `Pinned` for `identity` and `version`. `location` is a path or an S3 address."""
 
-    path: Path
+    location: str
     identity: str
     size_bytes: int
-    modified_ns: int
+    version: str
     demuxer: str
     start_s: Fraction
     duration_s: Fraction
@@ -118,3 +120,12 @@ class Source(Frozen):
     chapters: tuple[Chapter, ...]
     tags: dict[str, str]
     warnings: tuple[str, ...]
+
+    @property
+    def name(self) -> str:
+        """Name of its file, without the folder."""
+        return known_location(self.location).name
+
+    @property
+    def pinned(self) -> Pinned:
+        return Pinned(known_location(self.location), self.size_bytes, self.version, self.identity)

@@ -6,7 +6,6 @@ import re
 from collections.abc import Iterable
 from contextlib import suppress
 from fractions import Fraction
-from pathlib import Path
 from typing import Any, cast
 
 from av.container import InputContainer
@@ -17,6 +16,7 @@ from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
 from reelmill.media.containers import open_container
+from reelmill.storage.readable import Readable
 
 Span = tuple[int, int]
 _FIRST_FRAME_PACKETS = 400
@@ -49,9 +49,9 @@ def is_cover(stream: VideoStream) -> bool:
     )
 
 
-def first_frame(path: Path, demuxer: str) -> VideoFrame | None:
+def first_frame(media: Readable, demuxer: str) -> VideoFrame | None:
     """Decode the first frame of the main video, for what only a frame tells; None when none decodes soon."""
-    with open_container(path, demuxer) as container:
+    with open_container(media, demuxer) as container:
         video = main_video(container)
         if video is None:
             return None

@@ -27,8 +27,7 @@ import imageio_ffmpeg
 from reelmill.errors import ToolFailed, ToolKilled, ToolMissing, ToolStalled, one_line
 from reelmill.media.tool_jobs import cancel_job as cancel_job
 from reelmill.media.tool_jobs import cancellation, enter_job, leave_job
-from reelmill.media.tool_jobs import forget_job as forget_job
-from reelmill.media.tool_jobs import is_cancelled as is_cancelled
+from reelmill.media.tool_jobs import refuse_cancelled as refuse_cancelled
 from reelmill.media.tool_output import Progress, ToolOutput
 from reelmill.media.tool_starter import ask_starter, dies_with_starter
 from reelmill.media.tool_watch import Watch
@@ -36,7 +35,7 @@ from reelmill.settings import settings
 
 _OLDEST_MAJOR = 6
 _TURN_S = 0.25
-_NOT_PASSED_ON = ("AWS_", "PREFECT_", "REELMILL_", "FFREPORT", "AV_LOG_FORCE_")
+_NOT_PASSED_ON = ("AWS_", "PREFECT_", "REELMILL_", "FFREPORT", "AV_LOG_FORCE_", "http_proxy", "all_proxy")
 
 
 @dataclass(frozen=True)

@@ -45,15 +45,10 @@ def cancel_job(job_key: str) -> None:
                 tool.kill()
 
 
-def is_cancelled(job_key: str) -> bool:
-    """Whether the job was cancelled in this process and not forgotten since."""
-    return job_key in _cancelled
-
-
-def forget_job(job_key: str) -> None:
-    """Let a cancelled job run again in this process; what was running when it was cancelled still ends."""
-    with _lock:
-        _cancelled.discard(job_key)
+def refuse_cancelled(job_key: str) -> None:
+    """Raise JobCancelled when the job was cancelled in this process."""
+    if job_key in _cancelled:
+        raise cancellation(job_key)
 
 
 def cancellation(job_key: str) -> JobCancelled:

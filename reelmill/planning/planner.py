@@ -76,7 +76,7 @@ def _video_renditions(
         if container.is_audio_only:
             continue
         if source.video is None or index is None:
-            raise NoVideoStream(f"{source.path.name} has no video for {container.name}")
+            raise NoVideoStream(f"{source.name} has no video for {container.name}")
         made = video_rendition(source, index, container, profile)
         if made.recipe not in by_recipe:
             taken = {each.id for each in by_recipe.values()}

@@ -23,7 +23,7 @@ def audio_tracks(source: Source, format: Format, profile: Profile) -> tuple[list
     """Return the audio renditions of a format in the source's order, and the tracks it can't hold."""
     if not source.audio:
         if format.is_audio_only:
-            raise NoAudioStream(f"{source.path.name} has no audio for {format.name}")
+            raise NoAudioStream(f"{source.name} has no audio for {format.name}")
         return [], []
     kept = source.audio if format.many_audio else (_first_choice(source.audio),)
     left_out = [

@@ -6,7 +6,6 @@ import difflib
 import os
 from functools import lru_cache
 from importlib import resources
-from pathlib import Path
 
 import yaml
 from pydantic import ValidationError
@@ -15,6 +14,7 @@ from reelmill.errors import InvalidProfile, one_line
 from reelmill.profiles.problems import explain, shown
 from reelmill.profiles.profile import Profile
 from reelmill.profiles.strict_yaml import read_yaml
+from reelmill.storage.opening import read_small
 
 MAX_PROFILE_BYTES = 64 * 1024
 
@@ -67,10 +67,9 @@ def _builtin_profiles() -> dict[str, Profile]:
 def _read(path: str) -> str:
     origin = one_line(path)
     try:
-        if not Path(path).is_file():
+        content = read_small(path, "profile", MAX_PROFILE_BYTES + 1)
+        if content is None:
             raise InvalidProfile(f"{origin}: there is no such file")
-        with Path(path).open("rb") as file:
-            content = file.read(MAX_PROFILE_BYTES + 1)
         if len(content) > MAX_PROFILE_BYTES:
             raise InvalidProfile(f"{origin}: is larger than {MAX_PROFILE_BYTES} bytes")
         return content.decode("utf-8-sig")

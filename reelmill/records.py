@@ -1,29 +1,25 @@
-"""Records: what a finished, checked piece of work is, small enough to be a task's result."""
+"""Records: what a finished, checked piece of work is. Kept beside the piece, they are what a later run goes by."""
 
 from __future__ import annotations
 
-from pathlib import Path
-
 from reelmill.errors import SegmentInexact
-from reelmill.media.identity import file_digest
 from reelmill.media.source import Frozen
 
 
 class FileRecord(Frozen):
-    """A finished working file: its name in the job's folder, and the digest it had when it was checked."""
+    """A finished working file: the name it has among the pieces, and the digest it had when it was checked."""
 
     key: str
+    """Names what the piece is: its content and recipe."""
     file_name: str
+    """Has the digest in it: what two runs make under one key is two files."""
     size_bytes: int
     sha256: str
     cpu_s: float
     wall_s: float
     messages: tuple[str, ...] = ()
-
-    def is_intact(self, folder: Path) -> bool:
-        """Whether the file is still there, byte for byte."""
-        path = folder / self.file_name
-        return path.is_file() and path.stat().st_size == self.size_bytes and file_digest(path) == self.sha256
+    reused: bool = False
+    """Whether it was made by an earlier run of the job."""
 
 
 class PieceRecord(FileRecord):
@@ -37,8 +33,6 @@ class PieceRecord(FileRecord):
     """Digest of the coded picture, by which the piece is known again in an output (`PayloadDigest`)."""
     parameter_sets: str
     """Digest of the codec's extradata: pieces of one rendition can be joined only when it is the same."""
-    reused: bool = False
-    """Whether it was made by an earlier run of the job."""
 
 
 class TrackRecord(FileRecord):

@@ -1,0 +1,17 @@
+"""Digests of whole files, and the ones that object stores make of parts."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+
+
+def file_digest(path: Path) -> str:
+    """SHA-256 of the whole file, in hex."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def multipart_etag(part_md5s: list[bytes]) -> str:
+    """Return the ETag that S3 gives to an object uploaded in parts: the MD5 of their MD5s, and their number."""
+    return f"{hashlib.md5(b''.join(part_md5s)).hexdigest()}-{len(part_md5s)}"

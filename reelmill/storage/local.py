@@ -1,0 +1,205 @@
+"""A folder of this machine, or one that several machines share, as a store."""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import os
+import shutil
+import time
+from collections.abc import Callable, Generator, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import NamedTemporaryFile
+
+from reelmill.errors import JobRejected, JobRunning, NotEnoughSpace, StoreConflict, StoreFailed
+from reelmill.storage.digests import file_digest
+from reelmill.storage.store import ObjectStat, Staged, Store
+
+_DRAFT_PREFIX = ".reelmill-"
+
+
+@dataclass(frozen=True)
+class LocalStore:
+    """Objects are files below `location`."""
+
+    location: Path
+
+    def stat(self, key: str) -> ObjectStat | None:
+        try:
+            found = (self.location / key).stat()
+        except (FileNotFoundError, NotADirectoryError):
+            return None
+        return ObjectStat(key, found.st_size, f"{found.st_mtime_ns:x}-{found.st_size:x}", time.time() - found.st_mtime)
+
+    def read(self, key: str, limit_bytes: int = 1 << 28) -> bytes | None:
+        try:
+            with (self.location / key).open("rb") as file:
+                return file.read(limit_bytes)
+        except (FileNotFoundError, NotADirectoryError):
+            return None
+
+    def write(self, key: str, content: bytes, *, if_absent: bool = False) -> None:
+        target = self.location / key
+        with _explained(target):
+            target.parent.mkdir(parents=True, exist_ok=True)
+            with NamedTemporaryFile(dir=target.parent, suffix=".part", delete=False) as draft:
+                try:
+                    draft.write(content)
+                    draft.flush()
+                    if if_absent:
+                        os.fsync(draft.fileno())
+                        _place(Path(draft.name), target)
+                        _sync(target.parent)
+                    else:
+                        Path(draft.name).replace(target)
+                except FileExistsError as error:
+                    if self.read(key) != content:
+                        raise StoreConflict(f"{target} was made by somebody else meanwhile") from error
+                finally:
+                    Path(draft.name).unlink(missing_ok=True)
+
+    def put_file(self, file: Path, key: str) -> None:
+        target = self.location / key
+        with _explained(target):
+            target.parent.mkdir(parents=True, exist_ok=True)
+            try:
+                file.replace(target)
+            except OSError as error:
+                if error.errno != errno.EXDEV:
+                    raise
+                draft = target.with_name(f"{target.name}.{os.getpid()}.part")
+                try:
+                    shutil.copyfile(file, draft)
+                    draft.replace(target)
+                finally:
+                    draft.unlink(missing_ok=True)
+
+    def fetch(self, key: str, folder: Path) -> Path:
+        path = self.location / key
+        if not path.is_file():
+            raise StoreConflict(f"{path} is gone")
+        return path
+
+    def holds(self, key: str, size_bytes: int, sha256: str) -> bool:
+        path = self.location / key
+        return path.is_file() and path.stat().st_size == size_bytes and file_digest(path) == sha256
+
+    def delete(self, *keys: str) -> None:
+        for key in keys:
+            (self.location / key).unlink(missing_ok=True)
+
+    def list(self, prefix: str = "") -> Iterator[ObjectStat]:
+        for path in sorted((self.location / prefix).rglob("*")):
+            with suppress(FileNotFoundError):
+                if path.is_file() and (found := self.stat(str(path.relative_to(self.location)))):
+                    yield found
+
+    def remove_all(self, prefix: str = "") -> None:
+        shutil.rmtree(self.location / prefix, ignore_errors=True)
+
+    @contextmanager
+    def lock(self, key: str, *, on_lost: Callable[[], None]) -> Generator[None]:
+        """Hold a lock of the kernel's, which ends with the process that holds it and is never lost."""
+        path = self.location / key
+        path.parent.mkdir(parents=True, exist_ok=True)
+        while True:
+            with path.open("w") as lock:
+                try:
+                    fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                except OSError as error:
+                    raise JobRunning("another run of the same job is at work on this machine") from error
+                # Its last holder may have removed it after we opened it: then another run may hold a new one.
+                if path.exists() and path.stat().st_ino == os.fstat(lock.fileno()).st_ino:
+                    try:
+                        yield
+                    finally:
+                        path.unlink(missing_ok=True)
+                    return
+
+    @contextmanager
+    def draft(self, job_key: str, attempt: str, ledger: Store, scratch: Path) -> Generator[LocalDraft]:
+        """Give a hidden folder inside this one, and remove it in the end.
+
+        So are those of earlier attempts at the job, whose machines died. A folder that was made for this attempt, and
+        stayed empty, goes again.
+        """
+        made = [each for each in (self.location, *self.location.parents) if not each.exists()]
+        try:
+            self.location.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise JobRejected(f"output: the folder {self.location} can't be made: {error.strerror}") from error
+        for stale in self.location.glob(f"{_DRAFT_PREFIX}{job_key[:16]}-*"):
+            shutil.rmtree(stale, ignore_errors=True)
+        folder = self.location / f"{_DRAFT_PREFIX}{job_key[:16]}-{attempt[:8]}"
+        folder.mkdir()
+        try:
+            yield LocalDraft(self.location, folder)
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
+            for each in made:
+                if each.is_dir() and not any(each.iterdir()):
+                    each.rmdir()
+
+    def left_behind(self, key: str, job_key: str) -> bool:
+        published = self.location / key
+        drafts = (each / key for each in self.location.glob(f"{_DRAFT_PREFIX}{job_key[:16]}-*"))
+        return published.exists() and any(each.exists() and each.samefile(published) for each in drafts)
+
+
+@dataclass(frozen=True)
+class LocalDraft:
+    """Outputs in a hidden folder beside where they are to be."""
+
+    output: Path
+    folder: Path
+
+    def stage(self, key: str, sha256: str) -> Staged:
+        file = self.folder / key
+        _sync(file)
+        return Staged(key, file.stat().st_size, sha256)
+
+    def publish(self, staged: Staged) -> None:
+        target = self.output / staged.key
+        try:
+            _place(self.folder / staged.key, target)
+        except FileExistsError as error:
+            if not target.samefile(self.folder / staged.key):  # else this was tried before
+                raise StoreConflict(f"{target} was made by somebody else meanwhile") from error
+        _sync(self.output)
+
+
+def drafts_in(folder: Path) -> Iterator[Path]:
+    """Yield the folders of unpublished outputs in an output folder."""
+    yield from (each for each in folder.glob(f"{_DRAFT_PREFIX}*-*") if each.is_dir())
+
+
+def _place(file: Path, target: Path) -> None:
+    """Give the file a second name, unless somebody has it: FileExistsError then."""
+    try:
+        os.link(file, target)
+    except FileExistsError:
+        raise
+    except OSError:  # a file system without links
+        if target.exists():
+            raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), str(target)) from None
+        file.rename(target)
+
+
+def _sync(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+@contextmanager
+def _explained(target: Path) -> Generator[None]:
+    try:
+        yield
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise NotEnoughSpace(f"there is no room left for {target}") from error
+        raise StoreFailed(f"{target} can't be written: {error.strerror}") from error

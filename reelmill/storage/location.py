@@ -1,0 +1,103 @@
+"""Addresses: a path of this machine, or `s3://bucket/key`. Keys are taken literally, never decoded."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+
+from reelmill.errors import BucketNotAllowed, InvalidKey, InvalidUri, PathEscape, UriSchemeNotAllowed
+from reelmill.settings import settings
+
+_LONGEST_PATH = 4000
+_LONGEST_KEY_BYTES = 1024
+_BUCKET = re.compile(r"(?!\d+\.\d+\.\d+\.\d+$)[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]")
+"""Bucket naming rules of the S3 user guide: 3 to 63 letters, digits, dots and hyphens, and not like an IP address."""
+
+
+@dataclass(frozen=True)
+class S3Location:
+    """An object, or a prefix that serves as a folder: with no slash at its end, and empty for the whole bucket."""
+
+    bucket: str
+    key: str
+
+    def __str__(self) -> str:
+        return f"s3://{self.bucket}/{self.key}"
+
+    def __truediv__(self, name: str) -> S3Location:
+        return S3Location(self.bucket, f"{self.key}/{name}" if self.key else name)
+
+    @property
+    def name(self) -> str:
+        return self.key.rpartition("/")[2]
+
+    @property
+    def stem(self) -> str:
+        return PurePosixPath(self.name).stem
+
+
+Location = Path | S3Location
+
+
+def parse_location(text: str, field: str, root: str | None = None) -> Location:
+    """Return the address that a `field` of a job or a setting holds; inside `root`, where there is one.
+
+    Raises InvalidUri, InvalidKey, UriSchemeNotAllowed, BucketNotAllowed or PathEscape.
+    """
+    if not text or not is_printable(text) or len(text) > _LONGEST_PATH:
+        if text.startswith("s3://"):
+            raise InvalidKey(
+                f"{field}: {text[:100]!r} has a control character, or more than {_LONGEST_PATH} characters"
+            )
+        raise InvalidUri(f"{field}: {text[:100]!r} is not a path")
+    scheme, mark, rest = text.partition("://")
+    if mark and scheme.lower() == "s3":
+        location = _s3_location(text, rest, field)
+        return location if root is None else _inside_bucket(location, field, root)
+    if mark and scheme.isalnum():
+        raise UriSchemeNotAllowed(f"{field}: {scheme.lower()}:// is not opened; allowed: a path, or s3://bucket/key")
+    if root is None:
+        return Path(text)
+    if root.startswith("s3://"):
+        return parse_location(f"{root.rstrip('/')}/{text}", field, root)
+    folder = Path(root).resolve()
+    inside = (folder / text).resolve()
+    if not inside.is_relative_to(folder):
+        raise PathEscape(f"{field}: {text} leads out of {folder.name}")
+    return inside
+
+
+def known_location(text: str) -> Location:
+    """Return the address that `str` of a location gave, without asking whether it is allowed."""
+    if text.startswith("s3://"):
+        bucket, _, key = text.removeprefix("s3://").partition("/")
+        return S3Location(bucket, key)
+    return Path(text)
+
+
+def is_printable(text: str) -> bool:
+    """Whether the text has no control characters, and none that UTF-8 can't hold."""
+    return not any(each < " " or "\x7f" <= each < "\xa0" or "\ud800" <= each <= "\udfff" for each in text)
+
+
+def _s3_location(text: str, rest: str, field: str) -> S3Location:
+    bucket, _, key = rest.partition("/")
+    if not _BUCKET.fullmatch(bucket):
+        raise InvalidUri(f"{field}: {text[:100]!r}: {bucket[:70]!r} is not the name of a bucket")
+    if len(key.encode()) > _LONGEST_KEY_BYTES:
+        raise InvalidKey(f"{field}: the key has more than {_LONGEST_KEY_BYTES} bytes")
+    key = key.removesuffix("/")
+    if any(part in (".", "..") for part in key.split("/")):
+        raise PathEscape(f"{field}: {text[:100]!r} has a part that leads out of a folder")
+    allowed = settings().s3_buckets
+    if allowed and bucket not in allowed:
+        raise BucketNotAllowed(f"{field}: the bucket {bucket} is not one of {', '.join(allowed)}")
+    return S3Location(bucket, key)
+
+
+def _inside_bucket(location: S3Location, field: str, root: str) -> S3Location:
+    folder = root.rstrip("/")
+    if not f"{location}/".startswith(f"{folder}/"):
+        raise PathEscape(f"{field}: {location} is not in {folder}")
+    return location

@@ -1,0 +1,239 @@
+"""A prefix of a bucket as a store."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import shutil
+from collections.abc import Callable, Generator, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from tempfile import NamedTemporaryFile
+from typing import Any, cast
+
+from reelmill.errors import BucketNotFound, SourceNotFound, StoreConflict, StoreFailed
+from reelmill.settings import settings
+from reelmill.storage.location import S3Location
+from reelmill.storage.s3_client import client, explained, server_time
+from reelmill.storage.s3_lease import held_lease
+from reelmill.storage.s3_upload import Upload, abort_upload, begin_upload, complete_upload, is_md5, retried, send_parts
+from reelmill.storage.store import ObjectStat, Staged, Store
+
+_UPLOADS = "uploads"
+_SHA256, _JOB = "reelmill-sha256", "reelmill-job"
+_known_buckets: set[str] = set()
+
+
+@dataclass(frozen=True)
+class S3Store:
+    """Objects are those whose keys begin with the location's key and a slash."""
+
+    location: S3Location
+
+    def stat(self, key: str) -> ObjectStat | None:
+        found = self._head(key)
+        if found is None:
+            return None
+        age_s = (server_time(found) - found["LastModified"]).total_seconds()
+        return ObjectStat(key, found["ContentLength"], found["ETag"].strip('"'), age_s)
+
+    def read(self, key: str, limit_bytes: int = 1 << 28) -> bytes | None:
+        return retried(lambda: self._read(self.location / key, limit_bytes))
+
+    def _read(self, where: S3Location, limit_bytes: int) -> bytes | None:
+        try:
+            with explained(str(where)):
+                answer = client().get_object(Bucket=where.bucket, Key=where.key)
+                size = answer["ContentLength"]
+                with answer["Body"] as body:
+                    content = body.read(min(limit_bytes, size)) if size else b""
+        except SourceNotFound:
+            return None
+        if len(content) < min(size, limit_bytes):
+            raise StoreFailed(f"{where}: {len(content):,} of {size:,} bytes came")
+        digest = answer["ETag"].strip('"')
+        if len(content) == size and is_md5(digest, answer) and hashlib.md5(content).hexdigest() != digest:
+            raise StoreFailed(f"{where}: what came is not what was stored (its MD5 differs)")
+        return content
+
+    def write(self, key: str, content: bytes, *, if_absent: bool = False) -> None:
+        where = self.location / key
+        condition: Any = {"IfNoneMatch": "*"} if if_absent else {}
+        try:
+            retried(lambda: self._put(where, content, **condition))
+        except StoreConflict:
+            if self.read(key) != content:  # else it was ours: the answer to it was lost, and asking again came too late
+                raise
+
+    def _put(self, where: S3Location, content: bytes, **options: Any) -> None:
+        md5 = hashlib.md5(content)
+        with explained(str(where)):
+            answer = client().put_object(
+                Bucket=where.bucket, Key=where.key, Body=content,
+                ContentMD5=base64.b64encode(md5.digest()).decode(), **options,
+            )  # fmt: skip
+        stored = answer["ETag"].strip('"')
+        if is_md5(stored, answer) and stored != md5.hexdigest():
+            raise StoreFailed(f"{where}: what was stored is not what was sent (its MD5 differs)")
+
+    def put_file(self, file: Path, key: str) -> None:
+        where, size = self.location / key, file.stat().st_size
+        metadata = {_SHA256: hashlib.file_digest(file.open("rb"), "sha256").hexdigest()}
+        if size <= settings().s3_part_mib << 20:
+            content = file.read_bytes()
+            retried(lambda: self._put(where, content, Metadata=metadata))
+            return
+        upload = begin_upload(where, metadata)
+        try:
+            complete_upload(send_parts(upload, file))
+        except BaseException:
+            abort_upload(upload)
+            raise
+
+    def fetch(self, key: str, folder: Path) -> Path:
+        where, target = self.location / key, folder / key.rpartition("/")[2]
+        found = self._head(key)
+        if found is None:
+            raise StoreConflict(f"{where} is gone")
+        part, size, etag = settings().s3_part_mib << 20, int(found["ContentLength"]), str(found["ETag"])
+        with NamedTemporaryFile(dir=folder, suffix=".part", delete=False) as draft:
+            path = Path(draft.name)
+        try:
+            with path.open("r+b") as file, ThreadPoolExecutor(settings().s3_streams) as pool:
+                starts = range(0, size, part)
+                ends = (min(start + part, size) for start in starts)
+                for start, content in zip(starts, pool.map(partial(_range, where, etag), starts, ends), strict=True):
+                    file.seek(start)
+                    file.write(content)
+            return path.replace(target)
+        finally:
+            path.unlink(missing_ok=True)
+
+    def holds(self, key: str, size_bytes: int, sha256: str) -> bool:
+        found = self._head(key)
+        return found is not None and found["ContentLength"] == size_bytes and found["Metadata"].get(_SHA256) == sha256
+
+    def delete(self, *keys: str) -> None:
+        with ThreadPoolExecutor(settings().s3_streams) as pool:
+            for _ in pool.map(self._delete, keys):
+                pass
+
+    def _delete(self, key: str) -> None:
+        where = self.location / key
+        with explained(str(where)):
+            client().delete_object(Bucket=where.bucket, Key=where.key)
+
+    def list(self, prefix: str = "") -> Iterator[ObjectStat]:
+        root = f"{self.location.key}/" if self.location.key else ""
+        with explained(str(self.location)):
+            pages = (
+                client().get_paginator("list_objects_v2").paginate(Bucket=self.location.bucket, Prefix=root + prefix)
+            )
+            for page in pages:
+                now = server_time(page)
+                for each in page.get("Contents", ()):
+                    found = cast("dict[str, Any]", each)
+                    age_s = (now - found["LastModified"]).total_seconds()
+                    yield ObjectStat(found["Key"].removeprefix(root), found["Size"], found["ETag"].strip('"'), age_s)
+
+    def remove_all(self, prefix: str = "") -> None:
+        self.delete(*(each.key for each in self.list(prefix)))
+
+    def lock(self, key: str, *, on_lost: Callable[[], None]) -> AbstractContextManager[None]:
+        return held_lease(self.location / key, on_lost)
+
+    @contextmanager
+    def draft(self, job_key: str, attempt: str, ledger: Store, scratch: Path) -> Generator[S3Draft]:
+        """Give a folder of `scratch` for outputs. Staging one uploads its parts; publishing it completes the upload.
+
+        So nothing is to be seen before, under any name, and nothing is copied. Each upload is noted in `ledger` when it
+        begins, and aborted in the end; so are those that a killed attempt at the job left open.
+        """
+        draft = S3Draft(self.location, scratch / f"outputs-{attempt[:8]}", job_key, ledger)
+        draft.abort_all()
+        draft.folder.mkdir(parents=True, exist_ok=True)
+        try:
+            yield draft
+        finally:
+            shutil.rmtree(draft.folder, ignore_errors=True)
+            draft.abort_all()
+
+    def left_behind(self, key: str, job_key: str) -> bool:
+        found = self._head(key)
+        return found is not None and found["Metadata"].get(_JOB) == job_key
+
+    def _head(self, key: str) -> dict[str, Any] | None:
+        where = self.location / key
+        try:
+            with explained(str(where)):
+                return cast("dict[str, Any]", client().head_object(Bucket=where.bucket, Key=where.key))
+        except SourceNotFound:
+            refuse_missing_bucket(where)
+            return None
+
+
+@dataclass(frozen=True)
+class S3Draft:
+    """Outputs of one attempt, in a folder of this machine until they are staged."""
+
+    output: S3Location
+    folder: Path
+    job_key: str
+    ledger: Store
+
+    def stage(self, key: str, sha256: str) -> Staged:
+        file = self.folder / key
+        upload = begin_upload(self.output / key, {_SHA256: sha256, _JOB: self.job_key})
+        noted = f"{_UPLOADS}/{hashlib.sha256(upload.upload_id.encode()).hexdigest()[:16]}.json"
+        try:
+            self.ledger.write(noted, upload.as_json().encode())
+            sent = send_parts(upload, file)
+        except BaseException:
+            abort_upload(upload)
+            raise
+        size = file.stat().st_size
+        file.unlink()
+        return Staged(key, size, sha256, sent.as_json())
+
+    def publish(self, staged: Staged) -> None:
+        upload = Upload.from_json(staged.upload)
+        target = S3Store(self.output)
+        if target.stat(staged.key) is not None and not target.left_behind(staged.key, self.job_key):
+            raise StoreConflict(f"{self.output / staged.key} was made by somebody else meanwhile")
+        complete_upload(upload)  # also when that was tried before
+
+    def abort_all(self) -> None:
+        """Abort every upload that was noted for this job and not completed."""
+        for noted in list(self.ledger.list(f"{_UPLOADS}/")):
+            content = self.ledger.read(noted.key)
+            if content is not None:
+                abort_upload(Upload.from_json(content.decode()))
+            self.ledger.delete(noted.key)
+
+
+def refuse_missing_bucket(where: S3Location) -> None:
+    """Raise BucketNotFound when it isn't the key that is missing but the whole bucket: a HEAD does not tell."""
+    if where.bucket not in _known_buckets:
+        try:
+            with explained(f"s3://{where.bucket}"):
+                client().head_bucket(Bucket=where.bucket)
+        except SourceNotFound as error:
+            raise BucketNotFound(f"there is no bucket {where.bucket}") from error
+        _known_buckets.add(where.bucket)
+
+
+def _range(where: S3Location, etag: str, start: int, end: int) -> bytes:
+    return retried(lambda: _get_range(where, etag, start, end))
+
+
+def _get_range(where: S3Location, etag: str, start: int, end: int) -> bytes:
+    with explained(str(where)):
+        answer = client().get_object(Bucket=where.bucket, Key=where.key, Range=f"bytes={start}-{end - 1}", IfMatch=etag)
+        with answer["Body"] as body:
+            content = body.read()
+    if len(content) != end - start or answer["ETag"] != etag:
+        raise StoreFailed(f"{where}: {len(content):,} of {end - start:,} bytes came")
+    return content
