@@ -13,6 +13,7 @@ from rich.console import Console
 
 import reelmill
 from cli import profiles
+from cli.clean import clean
 from cli.plan_view import plan_as_json, print_plan
 from cli.prefect_server import prefect_server
 from cli.result_view import print_result
@@ -34,6 +35,7 @@ app = App(
     suppress_keyboard_interrupt=False,  # `main` tells it
 )
 app.command(profiles.app)
+app.command(clean)
 _INTERRUPTED = 130
 
 

@@ -15,7 +15,7 @@ from tempfile import NamedTemporaryFile
 
 from reelmill.errors import JobRejected, JobRunning, NotEnoughSpace, StoreConflict, StoreFailed
 from reelmill.storage.digests import file_digest
-from reelmill.storage.store import ObjectStat, Staged, Store
+from reelmill.storage.store import ObjectStat, Staged, Store, Unpublished
 
 _DRAFT_PREFIX = ".reelmill-"
 
@@ -118,6 +118,16 @@ class LocalStore:
                         path.unlink(missing_ok=True)
                     return
 
+    def is_locked(self, key: str) -> bool:
+        try:
+            with (self.location / key).open("r") as lock:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except FileNotFoundError:
+            return False
+        except BlockingIOError:
+            return True
+        return False
+
     @contextmanager
     def draft(self, job_key: str, attempt: str, ledger: Store, scratch: Path) -> Generator[LocalDraft]:
         """Give a hidden folder inside this one, and remove it in the end.
@@ -147,6 +157,16 @@ class LocalStore:
         drafts = (each / key for each in self.location.glob(f"{_DRAFT_PREFIX}{job_key[:16]}-*"))
         return published.exists() and any(each.exists() and each.samefile(published) for each in drafts)
 
+    def unpublished(self) -> Iterator[Unpublished]:
+        for folder in self.location.rglob(f"{_DRAFT_PREFIX}*-*"):
+            if folder.is_dir():
+                stats = [each.stat() for each in (folder, *folder.iterdir())]
+                age_s = time.time() - max(each.st_mtime for each in stats)
+                yield Unpublished(str(folder), str(folder), age_s, sum(each.st_size for each in stats[1:]))
+
+    def discard(self, unpublished: Unpublished) -> None:
+        shutil.rmtree(unpublished.token, ignore_errors=True)
+
 
 @dataclass(frozen=True)
 class LocalDraft:
@@ -168,11 +188,6 @@ class LocalDraft:
             if not target.samefile(self.folder / staged.key):  # else this was tried before
                 raise StoreConflict(f"{target} was made by somebody else meanwhile") from error
         _sync(self.output)
-
-
-def drafts_in(folder: Path) -> Iterator[Path]:
-    """Yield the folders of unpublished outputs in an output folder."""
-    yield from (each for each in folder.glob(f"{_DRAFT_PREFIX}*-*") if each.is_dir())
 
 
 def _place(file: Path, target: Path) -> None:

@@ -16,13 +16,13 @@ from typing import Any, cast
 
 from reelmill.errors import BucketNotFound, SourceNotFound, StoreConflict, StoreFailed
 from reelmill.settings import settings
+from reelmill.storage.ledger import Note, read_notes, write_note
 from reelmill.storage.location import S3Location
 from reelmill.storage.s3_client import client, explained, server_time
-from reelmill.storage.s3_lease import held_lease
+from reelmill.storage.s3_lease import held_lease, is_held
 from reelmill.storage.s3_upload import Upload, abort_upload, begin_upload, complete_upload, is_md5, retried, send_parts
-from reelmill.storage.store import ObjectStat, Staged, Store
+from reelmill.storage.store import ObjectStat, Staged, Store, Unpublished
 
-_UPLOADS = "uploads"
 _SHA256, _JOB = "reelmill-sha256", "reelmill-job"
 _known_buckets: set[str] = set()
 
@@ -145,6 +145,9 @@ class S3Store:
     def lock(self, key: str, *, on_lost: Callable[[], None]) -> AbstractContextManager[None]:
         return held_lease(self.location / key, on_lost)
 
+    def is_locked(self, key: str) -> bool:
+        return is_held(self.location / key)
+
     @contextmanager
     def draft(self, job_key: str, attempt: str, ledger: Store, scratch: Path) -> Generator[S3Draft]:
         """Give a folder of `scratch` for outputs. Staging one uploads its parts; publishing it completes the upload.
@@ -164,6 +167,21 @@ class S3Store:
     def left_behind(self, key: str, job_key: str) -> bool:
         found = self._head(key)
         return found is not None and found["Metadata"].get(_JOB) == job_key
+
+    def unpublished(self) -> Iterator[Unpublished]:
+        root = f"{self.location.key}/" if self.location.key else ""
+        with explained(str(self.location)):
+            pages = client().get_paginator("list_multipart_uploads").paginate(Bucket=self.location.bucket, Prefix=root)
+            for page in pages:
+                now = server_time(page)
+                for each in page.get("Uploads", ()):
+                    found = cast("dict[str, Any]", each)
+                    upload = Upload(self.location.bucket, found["Key"], found["UploadId"])
+                    age_s = (now - found["Initiated"]).total_seconds()
+                    yield Unpublished(str(upload.where), upload.as_json(), age_s, None)
+
+    def discard(self, unpublished: Unpublished) -> None:
+        abort_upload(Upload.from_json(unpublished.token))
 
     def _head(self, key: str) -> dict[str, Any] | None:
         where = self.location / key
@@ -187,9 +205,8 @@ class S3Draft:
     def stage(self, key: str, sha256: str) -> Staged:
         file = self.folder / key
         upload = begin_upload(self.output / key, {_SHA256: sha256, _JOB: self.job_key})
-        noted = f"{_UPLOADS}/{hashlib.sha256(upload.upload_id.encode()).hexdigest()[:16]}.json"
         try:
-            self.ledger.write(noted, upload.as_json().encode())
+            write_note(self.ledger, Note(str(self.output), key, upload.as_json()))
             sent = send_parts(upload, file)
         except BaseException:
             abort_upload(upload)
@@ -207,11 +224,9 @@ class S3Draft:
 
     def abort_all(self) -> None:
         """Abort every upload that was noted for this job and not completed."""
-        for noted in list(self.ledger.list(f"{_UPLOADS}/")):
-            content = self.ledger.read(noted.key)
-            if content is not None:
-                abort_upload(Upload.from_json(content.decode()))
-            self.ledger.delete(noted.key)
+        for key, note in read_notes(self.ledger):
+            abort_upload(Upload.from_json(note.token))
+            self.ledger.delete(key)
 
 
 def refuse_missing_bucket(where: S3Location) -> None:

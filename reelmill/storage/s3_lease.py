@@ -40,6 +40,12 @@ def held_lease(where: S3Location, on_lost: Callable[[], None]) -> Generator[None
                     client().delete_object(Bucket=where.bucket, Key=where.key)
 
 
+def is_held(where: S3Location) -> bool:
+    """Whether somebody who seems alive has the lease."""
+    held, etag, age_s = _read(where)
+    return etag is not None and age_s < DEAD_AFTER_S and not _is_dead_here(held)
+
+
 def _take(where: S3Location, content: bytes) -> None:
     if _put(where, content, IfNoneMatch="*"):
         return

@@ -77,6 +77,10 @@ class Store(Protocol):
         """
         ...
 
+    def is_locked(self, key: str) -> bool:
+        """Whether somebody who seems alive holds the lock."""
+        ...
+
     def draft(self, job_key: str, attempt: str, ledger: Store, scratch: Path) -> AbstractContextManager[Draft]:
         """Give a place for an attempt's outputs, which nobody sees before they are published, and clear it in the end.
 
@@ -88,6 +92,25 @@ class Store(Protocol):
     def left_behind(self, key: str, job_key: str) -> bool:
         """Whether the object under a public key is what a killed attempt at this very job left."""
         ...
+
+    def unpublished(self) -> Iterator[Unpublished]:
+        """Yield what lies below this location waiting to be published, whoever put it there."""
+        ...
+
+    def discard(self, unpublished: Unpublished) -> None:
+        """Remove what waits to be published; what is gone already is no error."""
+        ...
+
+
+@dataclass(frozen=True)
+class Unpublished:
+    """A draft folder, or an open upload: whatever a store keeps unseen. `token` is the store's name for it."""
+
+    where: str
+    token: str
+    age_s: float
+    size_bytes: int | None
+    """None where the store doesn't say without being asked part by part."""
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,35 @@
+"""Notes, in a job's own store, of what it has open in other stores: to be ended by whoever clears up after it."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+
+from reelmill.storage.store import Store
+
+_FOLDER = "uploads/"
+
+
+@dataclass(frozen=True)
+class Note:
+    """An unpublished output: its store's location, the key it is to have there, and the store's token for it."""
+
+    location: str
+    key: str
+    token: str
+
+
+def write_note(ledger: Store, note: Note) -> None:
+    """Note it under a name that follows from its token."""
+    name = hashlib.sha256(note.token.encode()).hexdigest()[:16]
+    ledger.write(f"{_FOLDER}{name}.json", json.dumps(asdict(note)).encode())
+
+
+def read_notes(ledger: Store) -> Iterator[tuple[str, Note]]:
+    """Yield the notes with the keys they have in the ledger."""
+    for each in list(ledger.list(_FOLDER)):
+        content = ledger.read(each.key)
+        if content is not None:
+            yield each.key, Note(**json.loads(content))
