@@ -24,7 +24,7 @@ from reelmill.manifest import Manifest
 from reelmill.preparing import AcceptedJob, accept_job, plan_job, probe_job
 from reelmill.profiles.problems import explain
 from reelmill.publishing import finished_manifest, refuse_taken
-from reelmill.settings import Settings
+from reelmill.settings import Settings, settings
 from reelmill.storage.location import Location
 from reelmill.workspace import refuse_full_disk
 
@@ -91,6 +91,8 @@ def transcode(
         source=source, formats=format, profile=profile, output=output, name=name, segment_s=segment_seconds,
         workers=workers, damage=damage, copy_when_fits=copy_when_fits,
     )  # fmt: skip
+    if settings().s3_credentials_block:
+        from tasks import s3_credentials as s3_credentials  # loads Prefect, and lets the block be loaded
     accepted = accept_job(job)
     found, index = probe_job(accepted, "prepare")
     key = accepted.key_for(found)

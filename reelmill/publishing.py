@@ -9,8 +9,8 @@ from reelmill.errors import OutputCollision, StoreConflict
 from reelmill.manifest import FILE_NAME, Manifest, read_manifest
 from reelmill.storage.location import Location
 from reelmill.storage.opening import open_store
-from reelmill.storage.store import Draft, Staged
-from reelmill.workspace import Workspace, leaves_to_sweep
+from reelmill.storage.store import Draft, Staged, leaves_to_sweep
+from reelmill.workspace import Workspace
 
 
 def finished_manifest(output: Location, job_key: str) -> Manifest | None:

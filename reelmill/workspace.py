@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import shutil
 import uuid
 from collections.abc import Callable, Generator
@@ -14,16 +13,15 @@ from typing import TypeVar
 
 from pydantic import ValidationError
 
-from reelmill.errors import JobRejected, MediaDamaged, NotEnoughSpace, SourceChanged, StoreConflict, StoreFailed
+from reelmill.errors import MediaDamaged, NotEnoughSpace, SourceChanged, StoreConflict, StoreFailed
 from reelmill.planning.plan import Plan
 from reelmill.records import FileRecord
 from reelmill.settings import settings
 from reelmill.storage.digests import file_digest
 from reelmill.storage.location import Location, S3Location, parse_location
 from reelmill.storage.opening import open_store
-from reelmill.storage.store import Store
+from reelmill.storage.store import Store, leaves_to_sweep
 
-_log = logging.getLogger(__name__)
 _SPARE_BYTES = 64 << 20
 _FETCHES = 2
 Record = TypeVar("Record", bound=FileRecord)
@@ -152,15 +150,6 @@ def open_workspace(job_key: str, *, on_lost: Callable[[], None] = lambda: None) 
         if isinstance(place, Path):
             with suppress(OSError):  # not empty: unfinished work is kept
                 place.rmdir()
-
-
-@contextmanager
-def leaves_to_sweep(what: str) -> Generator[None]:
-    """Let clearing up fail without failing the job: what is left is logged, and swept by `reelmill clean`."""
-    try:
-        yield
-    except (StoreFailed, JobRejected) as error:
-        _log.warning("left %s, for `reelmill clean`: %s", what, error)
 
 
 def _keeps_unfinished(place: Location) -> bool:

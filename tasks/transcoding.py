@@ -27,6 +27,7 @@ from reelmill.records import PieceRecord, TrackRecord
 from reelmill.storage.location import Location
 from reelmill.storage.store import Draft, Staged
 from reelmill.workspace import Workspace
+from tasks import s3_credentials as s3_credentials
 from tasks.retrying import RETRY_DELAYS_S, is_worth_retrying
 
 _RETRY: dict[str, Any] = {

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import base64
+import builtins
 import hashlib
 import shutil
 from collections.abc import Callable, Generator, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
+from datetime import datetime
 from functools import partial
 from pathlib import Path
 from tempfile import NamedTemporaryFile
@@ -21,7 +23,7 @@ from reelmill.storage.location import S3Location
 from reelmill.storage.s3_client import client, explained, server_time
 from reelmill.storage.s3_lease import held_lease, is_held
 from reelmill.storage.s3_upload import Upload, abort_upload, begin_upload, complete_upload, is_md5, retried, send_parts
-from reelmill.storage.store import ObjectStat, Staged, Store, Unpublished
+from reelmill.storage.store import ObjectStat, Staged, Store, Unpublished, leaves_to_sweep
 
 _SHA256, _JOB = "reelmill-sha256", "reelmill-job"
 _known_buckets: set[str] = set()
@@ -128,19 +130,38 @@ class S3Store:
 
     def list(self, prefix: str = "") -> Iterator[ObjectStat]:
         root = f"{self.location.key}/" if self.location.key else ""
-        with explained(str(self.location)):
-            pages = (
-                client().get_paginator("list_objects_v2").paginate(Bucket=self.location.bucket, Prefix=root + prefix)
-            )
-            for page in pages:
-                now = server_time(page)
-                for each in page.get("Contents", ()):
-                    found = cast("dict[str, Any]", each)
-                    age_s = (now - found["LastModified"]).total_seconds()
-                    yield ObjectStat(found["Key"].removeprefix(root), found["Size"], found["ETag"].strip('"'), age_s)
+        for now, page in self._pages("list_objects_v2", root + prefix):
+            for each in page.get("Contents", ()):
+                age_s = (now - each["LastModified"]).total_seconds()
+                yield ObjectStat(each["Key"].removeprefix(root), each["Size"], each["ETag"].strip('"'), age_s)
 
     def remove_all(self, prefix: str = "") -> None:
-        self.delete(*(each.key for each in self.list(prefix)))
+        self.delete(*(each.key for each in retried(lambda: builtins.list(self.list(prefix)))))
+        for _, upload in self._open_uploads(f"{self.location.key}/{prefix}".removeprefix("/")):
+            abort_upload(upload)
+
+    def _pages(self, operation: Any, prefix: str) -> Iterator[tuple[datetime, dict[str, Any]]]:
+        """Yield the pages of a listing, and when the server gave each of them."""
+        paginator: Any = client().get_paginator(operation)
+        pages: Iterator[dict[str, Any]] = iter(paginator.paginate(Bucket=self.location.bucket, Prefix=prefix))
+
+        def next_page() -> dict[str, Any] | None:
+            with explained(str(self.location)):
+                return next(pages, None)
+
+        while (page := next_page()) is not None:
+            yield server_time(page), page
+
+    def _open_uploads(self, prefix: str) -> builtins.list[tuple[float, Upload]]:
+        """Return the age, in seconds, of every open upload whose key begins with the prefix, and the upload."""
+
+        def listed() -> Iterator[tuple[float, Upload]]:
+            for now, page in self._pages("list_multipart_uploads", prefix):
+                for each in page.get("Uploads", ()):
+                    age_s = (now - each["Initiated"]).total_seconds()
+                    yield age_s, Upload(self.location.bucket, each["Key"], each["UploadId"])
+
+        return retried(lambda: builtins.list(listed()))
 
     def lock(self, key: str, *, on_lost: Callable[[], None]) -> AbstractContextManager[None]:
         return held_lease(self.location / key, on_lost)
@@ -162,23 +183,23 @@ class S3Store:
             yield draft
         finally:
             shutil.rmtree(draft.folder, ignore_errors=True)
-            draft.abort_all()
+            with leaves_to_sweep(f"open uploads to {self.location}"):
+                draft.abort_all()
 
     def left_behind(self, key: str, job_key: str) -> bool:
         found = self._head(key)
         return found is not None and found["Metadata"].get(_JOB) == job_key
 
     def unpublished(self) -> Iterator[Unpublished]:
-        root = f"{self.location.key}/" if self.location.key else ""
-        with explained(str(self.location)):
-            pages = client().get_paginator("list_multipart_uploads").paginate(Bucket=self.location.bucket, Prefix=root)
-            for page in pages:
-                now = server_time(page)
-                for each in page.get("Uploads", ()):
-                    found = cast("dict[str, Any]", each)
-                    upload = Upload(self.location.bucket, found["Key"], found["UploadId"])
-                    age_s = (now - found["Initiated"]).total_seconds()
-                    yield Unpublished(str(upload.where), upload.as_json(), age_s, None)
+        for age_s, upload in self._open_uploads(f"{self.location.key}/" if self.location.key else ""):
+            yield Unpublished(str(upload.where), upload.as_json(), age_s, None)
+
+    def abort_uploads(self, key: str) -> None:
+        """Abort every open upload to a key: also one that began without our learning its id."""
+        where = self.location / key
+        for _, upload in self._open_uploads(where.key):
+            if upload.where == where:
+                abort_upload(upload)
 
     def discard(self, unpublished: Unpublished) -> None:
         abort_upload(Upload.from_json(unpublished.token))
@@ -223,9 +244,9 @@ class S3Draft:
         complete_upload(upload)  # also when that was tried before
 
     def abort_all(self) -> None:
-        """Abort every upload that was noted for this job and not completed."""
+        """Abort every upload to what was noted for this job: the folder is this job's, or it would not be here."""
         for key, note in read_notes(self.ledger):
-            abort_upload(Upload.from_json(note.token))
+            S3Store(self.output).abort_uploads(note.key)
             self.ledger.delete(key)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Mapping
+from collections.abc import Generator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
@@ -37,6 +37,7 @@ from reelmill.errors import (
     WrongRegion,
 )
 from reelmill.settings import settings
+from reelmill.storage.s3_credentials import load_credentials
 
 if TYPE_CHECKING:
     from mypy_boto3_s3.client import S3Client
@@ -61,14 +62,6 @@ _CODES: dict[type[ReelmillError], tuple[str, ...]] = {
     NotEnoughSpace: ("QuotaExceeded", "XMinioStorageFull", "InsufficientStorage", "507", "EntityTooLarge"),
 }  # fmt: skip
 _BY_CODE = {code: kind for kind, codes in _CODES.items() for code in codes}
-
-CredentialsLoader = Callable[[str], Mapping[str, str | None]]
-_load_credentials: list[CredentialsLoader] = []
-
-
-def load_credentials_with(loader: CredentialsLoader) -> None:
-    """Have the credentials named by the setting `s3_credentials_block` loaded by `loader`, as boto3's own keywords."""
-    _load_credentials[:] = [loader]
 
 
 def client() -> S3Client:
@@ -96,13 +89,9 @@ def _client() -> S3Client:
         response_checksum_validation=wanted.s3_checksums,
         user_agent_extra="reelmill",
     )
-    credentials: Mapping[str, str | None] = {}
-    if wanted.s3_credentials_block:
-        if not _load_credentials:
-            raise StoreAccessDenied("s3_credentials_block: blocks can be loaded in a flow only; use boto3's own chain")
-        credentials = _load_credentials[0](wanted.s3_credentials_block)
+    credentials: Any = load_credentials(wanted.s3_credentials_block) if wanted.s3_credentials_block else {}
     with explained("the S3 client"):
-        session = boto3.Session(region_name=wanted.s3_region, **cast("Any", credentials))
+        session = boto3.Session(region_name=wanted.s3_region, **credentials)
         return session.client("s3", endpoint_url=wanted.s3_endpoint_url, config=config)
 
 

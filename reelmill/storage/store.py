@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager
+import logging
+from collections.abc import Callable, Generator, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
+from reelmill.errors import JobRejected, StoreFailed
 from reelmill.storage.location import Location
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -139,3 +143,12 @@ class Draft(Protocol):
     def publish(self, staged: Staged) -> None:
         """Give a staged file its public key; StoreConflict when somebody has it."""
         ...
+
+
+@contextmanager
+def leaves_to_sweep(what: str) -> Generator[None]:
+    """Let clearing up fail without failing the job: what is left is logged, and swept by `reelmill clean`."""
+    try:
+        yield
+    except (StoreFailed, JobRejected) as error:
+        _log.warning("left %s, for `reelmill clean`: %s", what, error)
