@@ -142,7 +142,7 @@ class S3Store:
 
     def _pages(self, operation: Any, prefix: str) -> Iterator[tuple[datetime, dict[str, Any]]]:
         """Yield the pages of a listing, and when the server gave each of them."""
-        paginator: Any = client().get_paginator(operation)
+        paginator: Any = cast("Any", client()).get_paginator(operation)
         pages: Iterator[dict[str, Any]] = iter(paginator.paginate(Bucket=self.location.bucket, Prefix=prefix))
 
         def next_page() -> dict[str, Any] | None:
