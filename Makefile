@@ -9,19 +9,25 @@ export UV_PYTHON_DOWNLOADS := never
 unexport VIRTUAL_ENV PYTHONHOME PYTHONPATH
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-quick lint bench docs lock clean
+.PHONY: help setup demo demo-s3 test test-faults test-quick lint bench docs lock clean
 .DELETE_ON_ERROR:
 
 help: ## List the targets
-	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1|\2/p' Makefile | while IFS='|' read -r name text; do printf '%-18s%s\n' "$$name" "$$text"; done
+	@sed -n 's/^\([a-z0-9-]*\):.*## \(.*\)/  make \1|\2/p' Makefile | while IFS='|' read -r name text; do printf '%-20s%s\n' "$$name" "$$text"; done
 
 setup: $(READY) ## Make .venv with what the lock files say, and the `reelmill` command in it
 
 demo: $(READY) ## Encode a video in parallel and prove the result; another one with SOURCE=path
-	$(BIN)/python -m cli.demo $(if $(SOURCE),"$(SOURCE)")
+	$(BIN)/python -m cli.demo
+
+demo-s3: $(READY) ## The same from bucket to bucket, on an S3 server of its own
+	$(BIN)/python -m tests.demo_s3
 
 test: $(READY) ## Run all tests; more options with ARGS="-k name"
 	$(BIN)/pytest -n 2 $(ARGS)
+
+test-faults: $(READY) ## Run jobs on a store that fails, 200 of them; another number with FAULT_RUNS=n
+	FAULT_RUNS=$(or $(FAULT_RUNS),200) $(BIN)/pytest -n 2 tests/flows/test_store_faults.py $(ARGS)
 
 test-quick: $(READY) ## Run the tests that take seconds
 	$(BIN)/pytest -n 2 -m "not slow" $(ARGS)

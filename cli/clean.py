@@ -36,7 +36,8 @@ def clean(
     json_output
         Print the list as JSON on standard output.
     """
-    places = [parse_location(each, "outputs") for each in outputs or filter(None, [settings().output_root])]
+    root = settings().output_root
+    places = [parse_location(each, "outputs", root) for each in outputs or filter(None, [root])]
     found = list(find_leftovers(older_than_hours * 3600, places))
     swept = [sweep(each) for each in found] if delete else [False for _ in found]
     if json_output:

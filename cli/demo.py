@@ -11,7 +11,7 @@ from pathlib import Path
 from reelmill.media.tool import ffmpeg_path
 
 _SECONDS = 60
-_FORMATS = ("mp4", "flv", "webm")
+FORMATS = ("mp4", "flv", "webm")
 _DEMO = Path("demo")
 
 
@@ -27,21 +27,27 @@ def make_sample(path: Path, seconds: int = _SECONDS) -> None:
     subprocess.run(command, check=True)
 
 
+def sample() -> Path:
+    """Return $SOURCE, or the sample in the folder `demo`, which is made when it isn't there yet."""
+    if given := os.environ.get("SOURCE"):
+        return Path(given)
+    _DEMO.mkdir(exist_ok=True)
+    path = _DEMO / "sample.mp4"
+    if not path.exists():
+        print(f"making a sample of {_SECONDS} s: {path}", flush=True)
+        with tempfile.TemporaryDirectory(dir=_DEMO) as folder:
+            draft = Path(folder) / path.name
+            make_sample(draft)
+            draft.replace(path)
+    return path
+
+
 def main() -> int:
     """Run `reelmill transcode` on the sample or on $SOURCE; the results stay in the folder `demo`."""
-    _DEMO.mkdir(exist_ok=True)
-    source = os.environ.get("SOURCE")
-    if not source:
-        source = str(_DEMO / "sample.mp4")
-        if not Path(source).exists():
-            print(f"making a sample of {_SECONDS} s: {source}", flush=True)
-            with tempfile.TemporaryDirectory(dir=_DEMO) as folder:
-                draft = Path(folder) / "sample.mp4"
-                make_sample(draft)
-                draft.replace(source)
-    output = _DEMO / f"{Path(source).stem}.reelmill"
-    formats = [word for each in _FORMATS for word in ("--format", each)]
-    command = [sys.executable, "-m", "cli.main", "transcode", source, *formats, "--output", str(output)]
+    source = sample()
+    output = _DEMO / f"{source.stem}.reelmill"
+    formats = [word for each in FORMATS for word in ("--format", each)]
+    command = [sys.executable, "-m", "cli.main", "transcode", str(source), *formats, "--output", str(output)]
     print("$ reelmill " + " ".join(command[3:]), flush=True)
     return subprocess.run(command, check=False).returncode
 

@@ -15,7 +15,7 @@ import reelmill
 from cli import profiles
 from cli.clean import clean
 from cli.plan_view import plan_as_json, print_plan
-from cli.prefect_server import prefect_server
+from cli.prefect_server import prefect_server, use_server
 from cli.result_view import print_result
 from reelmill.errors import InvalidParameter, ReelmillError, one_line
 from reelmill.formats import FormatName
@@ -91,8 +91,6 @@ def transcode(
         source=source, formats=format, profile=profile, output=output, name=name, segment_s=segment_seconds,
         workers=workers, damage=damage, copy_when_fits=copy_when_fits,
     )  # fmt: skip
-    if settings().s3_credentials_block:
-        from tasks import s3_credentials as s3_credentials  # loads Prefect, and lets the block be loaded
     accepted = accept_job(job)
     found, index = probe_job(accepted, "prepare")
     key = accepted.key_for(found)
@@ -139,6 +137,9 @@ def _absolute(location: Location) -> str:
 def main() -> NoReturn:
     """Run the command line; errors that were expected are one line and a stable exit code."""
     try:
+        if settings().s3_credentials_block:
+            use_server()
+            from tasks import s3_credentials as s3_credentials  # loads Prefect, and lets the block be loaded
         code = app(result_action="return_value") or 0
     except ReelmillError as error:
         _report(error.code, str(error))
@@ -147,7 +148,7 @@ def main() -> NoReturn:
         _report(InvalidParameter.__name__, _explained(error))
         code = InvalidParameter.exit_code
     except KeyboardInterrupt:
-        _report("JobCancelled", "interrupted; what is finished is kept, the same command takes it up again")
+        _report("JobCancelled", "interrupted; what is kept of it, the same command takes up again")
         code = _INTERRUPTED
     sys.exit(code)
 

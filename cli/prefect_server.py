@@ -26,9 +26,7 @@ _STARTS_WITHIN_S = 120.0
 def prefect_server(*, verbose: bool) -> Generator[None]:
     """Have a server to report to: the configured one, else the one on this machine, else one for as long as we run."""
     os.environ.setdefault("PREFECT_LOGGING_LEVEL", "INFO" if verbose else "CRITICAL")
-    os.environ.setdefault("DO_NOT_TRACK", "1")
-    if "PREFECT_API_URL" not in os.environ and _answers(_LOCAL_API):
-        os.environ["PREFECT_API_URL"] = _LOCAL_API
+    use_server()
     api = os.environ.get("PREFECT_API_URL") or _profiles_server()
     if api:
         if not _answers(api):
@@ -44,6 +42,13 @@ def prefect_server(*, verbose: bool) -> Generator[None]:
 
     with _temporary_server() as api, temporary_settings({PREFECT_API_URL: api}):
         yield
+
+
+def use_server() -> None:
+    """Have Prefect, which must not be imported yet, use the server on this machine when no other is configured."""
+    os.environ.setdefault("DO_NOT_TRACK", "1")
+    if "PREFECT_API_URL" not in os.environ and _answers(_LOCAL_API):
+        os.environ["PREFECT_API_URL"] = _LOCAL_API
 
 
 @contextmanager

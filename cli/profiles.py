@@ -40,15 +40,16 @@ def show(profile: str, /) -> int:
 
 
 @app.command
-def validate(file: Annotated[list[Path], Parameter(negative="")], /) -> int:
+def validate(file: Annotated[list[str], Parameter(negative="")], /) -> int:
     """Check profile files; the first error ends it.
 
     Parameters
     ----------
     file
-        Path of a profile file.
+        Path or s3:// address of a profile file.
     """
     for each in file:
-        profile = load_profile(str(each if each.suffix in (".yaml", ".yml") else each.absolute()))
+        is_named = "://" in each or each.endswith((".yaml", ".yml"))
+        profile = load_profile(each if is_named else str(Path(each).absolute()))
         print(f"{each}: {profile.name} is valid")
     return 0

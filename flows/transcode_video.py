@@ -29,6 +29,7 @@ from reelmill.preparing import AcceptedJob, accept_job, plan_job
 from reelmill.progress import board, drop_board
 from reelmill.publishing import draft_for, finished_manifest, refuse_taken
 from reelmill.settings import settings
+from reelmill.storage.pinning import release
 from reelmill.storage.store import Draft
 from reelmill.workspace import Workspace, open_workspace, refuse_full_disk
 from tasks.dispatch import Dispatcher
@@ -78,6 +79,8 @@ def transcode_video(job: TranscodeJob) -> Manifest:
     except BaseException:
         cancel_job(attempt)
         raise
+    finally:
+        release(accepted.source)
 
 
 def _make_outputs(

@@ -14,6 +14,7 @@ from reelmill.errors import JobRunning
 from reelmill.manifest import FILE_NAME
 from reelmill.settings import settings
 from reelmill.storage.ledger import read_notes
+from reelmill.storage.local import DRAFT_PREFIX
 from reelmill.storage.location import Location, S3Location, known_location
 from reelmill.storage.opening import open_store
 from reelmill.storage.store import Unpublished
@@ -48,7 +49,7 @@ def find_leftovers(older_than_s: float, outputs: Iterable[Location]) -> Iterator
     in_use = {note.token for name in alive for _, note in read_notes(open_store(work / "jobs" / name))}
     for place in outputs:
         for found in open_store(place).unpublished():
-            if found.age_s > older_than_s and found.token not in in_use:
+            if found.age_s > older_than_s and found.token not in in_use and not _is_of(found, alive):
                 kind = "upload" if isinstance(place, S3Location) else "draft"
                 yield Leftover(kind, found.where, found.age_s, found.size_bytes, found)
     yield from _scratch(older_than_s, alive)
@@ -97,10 +98,17 @@ def _sweep_job(place: Location) -> bool:
     return True
 
 
+def _is_of(found: Unpublished, alive: Iterable[str]) -> bool:
+    """Whether it is the hidden folder of a job that is being worked on: its name begins with the job's."""
+    name = Path(found.where).name.removeprefix(DRAFT_PREFIX)
+    return any(name.startswith(each[:16]) for each in alive)
+
+
 def _scratch(older_than_s: float, alive: Iterable[str]) -> Iterator[Leftover]:
     for pattern in _OF_RUNS:
         for folder in settings().scratch_dir.glob(pattern):
-            files = [each.stat() for each in (folder, *folder.rglob("*"))]
-            age_s = time.time() - max(each.st_mtime for each in files)
-            if age_s > older_than_s and folder.name.removeprefix("job-") not in alive:
-                yield Leftover("scratch", str(folder), age_s, sum(each.st_size for each in files[1:]))
+            with suppress(FileNotFoundError):  # somebody is at work there
+                files = [each.stat() for each in (folder, *folder.rglob("*"))]
+                age_s = time.time() - max(each.st_mtime for each in files)
+                if age_s > older_than_s and folder.name.removeprefix("job-") not in alive:
+                    yield Leftover("scratch", str(folder), age_s, sum(each.st_size for each in files[1:]))

@@ -256,7 +256,7 @@ class ServerUnreachable(ReelmillError):
 
 
 class JobCancelled(ReelmillError):
-    """The run was cancelled or interrupted; what was finished is kept for the next run."""
+    """The run was cancelled or interrupted; finished pieces are kept as the setting `keep_unfinished` says."""
 
     exit_code = 130
 

@@ -8,12 +8,12 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from reelmill.errors import InvalidParameter, LimitOutputs, OutputCollision, PathEscape
+from reelmill.errors import InvalidParameter, InvalidUri, LimitOutputs, OutputCollision, PathEscape
 from reelmill.formats import FORMATS, FormatName
 from reelmill.planning.plan import content_key
 from reelmill.profiles.profile import Profile
 from reelmill.settings import settings
-from reelmill.storage.location import Location, is_printable, parse_location
+from reelmill.storage.location import Location, S3Location, is_printable, parse_location
 
 SHORTEST_SEGMENT_S = 0.1
 _LONGEST_NAME = 200
@@ -36,7 +36,7 @@ class TranscodeJob(BaseModel):
     )
     output: str | None = Field(
         default=None,
-        description="Folder or s3://bucket/prefix for the results; NAME.reelmill in the current folder when empty",
+        description="Folder or s3://bucket/prefix for the results; when empty, one named after the source",
         json_schema_extra={"position": 4},
     )  # fmt: skip
     name: str | None = Field(
@@ -67,7 +67,10 @@ class TranscodeJob(BaseModel):
 
     @property
     def source_location(self) -> Location:
-        return parse_location(self.source, "source", settings().source_root)
+        location = parse_location(self.source, "source", settings().source_root)
+        if isinstance(location, S3Location) and not location.key:
+            raise InvalidUri(f"source: {location} is a bucket, not an object")
+        return location
 
     @property
     def output_location(self) -> Location:
@@ -80,10 +83,9 @@ class TranscodeJob(BaseModel):
             return f"{self.base_name}.reelmill"
         source, base = str(self.source_location), settings().source_root
         if base is not None:
-            base = base if base.startswith("s3://") else str(Path(base).resolve())
+            base = str(parse_location(base, "source root")) if "://" in base else str(Path(base).resolve())
             source = source.removeprefix(base.rstrip("/"))
-        name = f"{source.removeprefix('s3://').lstrip('/')}.reelmill"
-        return f"{root.rstrip('/')}/{name}" if root.startswith("s3://") else name
+        return f"{source.removeprefix('s3://').lstrip('/')}.reelmill"
 
     @property
     def base_name(self) -> str:

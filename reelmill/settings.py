@@ -74,7 +74,7 @@ class Settings(BaseSettings):
     s3_endpoint_url: str | None = Field(
         default=None, description="Address of the S3 server; that of AWS, or `AWS_ENDPOINT_URL`, when unset"
     )
-    s3_region: str | None = Field(default=None, description="Region of the buckets; `AWS_REGION` when unset")
+    s3_region: str | None = Field(default=None, description="Region of the buckets; `AWS_DEFAULT_REGION` when unset")
     s3_addressing: Literal["auto", "path", "virtual"] = Field(
         default="auto", description="Where the bucket's name goes: in the path, or in the host's name"
     )

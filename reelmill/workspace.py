@@ -165,6 +165,8 @@ def _cache(place: Location, job_key: str) -> Generator[Path]:
         cache.mkdir(parents=True, exist_ok=True)
         for unfinished in cache.glob("*.part"):  # a killed run's: only we are here
             unfinished.unlink()
+        for outputs in cache.glob("outputs-*"):
+            shutil.rmtree(outputs, ignore_errors=True)
         yield cache
         return
     cache = settings().scratch_dir / f"job-{job_key}"
@@ -180,7 +182,7 @@ def refuse_full_disk(plan: Plan, output: Location) -> None:
     """Raise NotEnoughSpace when the pieces or the outputs are not expected to fit on this machine's disks.
 
     What a given bit rate needs is known; of anything else the size of the source is taken. What goes to a bucket is
-    written to the scratch folder first.
+    written beside the pieces first.
     """
     source = plan.source
     rendition_bytes = {
@@ -189,17 +191,15 @@ def refuse_full_disk(plan: Plan, output: Location) -> None:
     }
     outputs_bytes = sum(rendition_bytes.get(each.video or "", 0) for each in plan.outputs)
     pieces_bytes = sum(rendition_bytes[each.id] for each in plan.video if each.segments)
-    needed = ((_disk_folder(work_location()), pieces_bytes), (_disk_folder(output), outputs_bytes))
+    work = work_location()
+    work_disk = work if isinstance(work, Path) else settings().scratch_dir
+    needed = ((work_disk, pieces_bytes), (output if isinstance(output, Path) else work_disk, outputs_bytes))
     for folder, _ in needed:
         disk = _existing(folder).stat().st_dev
         on_this_disk = sum(size for each, size in needed if _existing(each).stat().st_dev == disk) + _SPARE_BYTES
         free = shutil.disk_usage(_existing(folder)).free
         if free < on_this_disk:
             raise NotEnoughSpace(f"{free >> 20} MiB are free for some {on_this_disk >> 20} MiB of {folder.name}")
-
-
-def _disk_folder(location: Location) -> Path:
-    return location if isinstance(location, Path) else settings().scratch_dir
 
 
 def _existing(folder: Path) -> Path:

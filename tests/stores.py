@@ -5,15 +5,16 @@ from __future__ import annotations
 import uuid
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
+from typing import Any
 
 import pytest
-from tests.s3_servers import S3Server
 
 from reelmill.settings import settings
 from reelmill.storage import s3
 from reelmill.storage.location import S3Location
 from reelmill.storage.s3_client import forget_client
 from reelmill.storage.s3_source import forget_blocks
+from tests.s3_servers import S3Server
 
 
 @contextmanager
@@ -47,13 +48,28 @@ def new_bucket(server: S3Server, *, versions: bool = False) -> S3Location:
 
 
 def keys_in(server: S3Server, place: S3Location) -> dict[str, int]:
-    """Return the keys in the place's bucket, whole, with the sizes of the objects."""
+    """Return the keys that begin with the place's, whole, with the sizes of the objects."""
     with closing(server.client()) as client:
-        pages = client.get_paginator("list_objects_v2").paginate(Bucket=place.bucket, Prefix=place.key)
+        pages: Any = client.get_paginator("list_objects_v2").paginate(Bucket=place.bucket, Prefix=place.key)
         return {each["Key"]: each["Size"] for page in pages for each in page.get("Contents", ())}
+
+
+def content_of(server: S3Server, where: S3Location) -> bytes:
+    with (
+        closing(server.client()) as client,
+        closing(client.get_object(Bucket=where.bucket, Key=where.key)["Body"]) as body,
+    ):
+        return body.read()
+
+
+def put(server: S3Server, where: S3Location, content: bytes) -> S3Location:
+    with closing(server.client()) as client:
+        client.put_object(Bucket=where.bucket, Key=where.key, Body=content)
+    return where
 
 
 def open_uploads(server: S3Server, place: S3Location) -> list[str]:
     """Return the keys of the multipart uploads that are open in the place's bucket."""
     with closing(server.client()) as client:
-        return [each["Key"] for each in client.list_multipart_uploads(Bucket=place.bucket).get("Uploads", ())]
+        answer: Any = client.list_multipart_uploads(Bucket=place.bucket)
+        return [each["Key"] for each in answer.get("Uploads", ())]

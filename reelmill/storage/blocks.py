@@ -29,7 +29,7 @@ class BlockReader:
         self.bytes_read = 0
         self.failures: list[Exception] = []
         self._read = read
-        self._slots = max(keep_bytes // BLOCK_BYTES, 2 * (READ_AHEAD_BLOCKS + streams))
+        self._slots = max(-(-keep_bytes // BLOCK_BYTES), 2 * (READ_AHEAD_BLOCKS + streams))
         folder.mkdir(parents=True, exist_ok=True)
         self._file = TemporaryFile(dir=folder)  # noqa: SIM115 - closed by `close`
         self._kept: OrderedDict[int, int] = OrderedDict()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import hashlib
 from pathlib import Path
 
@@ -10,6 +11,11 @@ def file_digest(path: Path) -> str:
     """SHA-256 of the whole file, in hex."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def content_md5(content: bytes) -> str:
+    """Return the value of the header Content-MD5 (RFC 1864), by which a server knows that all of it came."""
+    return base64.b64encode(hashlib.md5(content).digest()).decode()
 
 
 def multipart_etag(part_md5s: list[bytes]) -> str:

@@ -17,7 +17,7 @@ from reelmill.errors import JobRejected, JobRunning, NotEnoughSpace, StoreConfli
 from reelmill.storage.digests import file_digest
 from reelmill.storage.store import ObjectStat, Staged, Store, Unpublished
 
-_DRAFT_PREFIX = ".reelmill-"
+DRAFT_PREFIX = ".reelmill-"
 
 
 @dataclass(frozen=True)
@@ -140,9 +140,9 @@ class LocalStore:
             self.location.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise JobRejected(f"output: the folder {self.location} can't be made: {error.strerror}") from error
-        for stale in self.location.glob(f"{_DRAFT_PREFIX}{job_key[:16]}-*"):
+        for stale in self.location.glob(f"{DRAFT_PREFIX}{job_key[:16]}-*"):
             shutil.rmtree(stale, ignore_errors=True)
-        folder = self.location / f"{_DRAFT_PREFIX}{job_key[:16]}-{attempt[:8]}"
+        folder = self.location / f"{DRAFT_PREFIX}{job_key[:16]}-{attempt[:8]}"
         folder.mkdir()
         try:
             yield LocalDraft(self.location, folder)
@@ -154,11 +154,11 @@ class LocalStore:
 
     def left_behind(self, key: str, job_key: str) -> bool:
         published = self.location / key
-        drafts = (each / key for each in self.location.glob(f"{_DRAFT_PREFIX}{job_key[:16]}-*"))
+        drafts = (each / key for each in self.location.glob(f"{DRAFT_PREFIX}{job_key[:16]}-*"))
         return published.exists() and any(each.exists() and each.samefile(published) for each in drafts)
 
     def unpublished(self) -> Iterator[Unpublished]:
-        for folder in self.location.rglob(f"{_DRAFT_PREFIX}*-*"):
+        for folder in self.location.rglob(f"{DRAFT_PREFIX}*-*"):
             if folder.is_dir():
                 stats = [each.stat() for each in (folder, *folder.iterdir())]
                 age_s = time.time() - max(each.st_mtime for each in stats)

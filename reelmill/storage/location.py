@@ -59,8 +59,8 @@ def parse_location(text: str, field: str, root: str | None = None) -> Location:
         raise UriSchemeNotAllowed(f"{field}: {scheme.lower()}:// is not opened; allowed: a path, or s3://bucket/key")
     if root is None:
         return Path(text)
-    if root.startswith("s3://"):
-        return parse_location(f"{root.rstrip('/')}/{text}", field, root)
+    if root.lower().startswith("s3://"):
+        return parse_location(f"{root.rstrip('/')}/{text.lstrip('/')}", field, root)
     folder = Path(root).resolve()
     inside = (folder / text).resolve()
     if not inside.is_relative_to(folder):
@@ -97,7 +97,7 @@ def _s3_location(text: str, rest: str, field: str) -> S3Location:
 
 
 def _inside_bucket(location: S3Location, field: str, root: str) -> S3Location:
-    folder = root.rstrip("/")
-    if not f"{location}/".startswith(f"{folder}/"):
+    folder = parse_location(root, "root")
+    if not f"{location}/".startswith(f"{str(folder).rstrip('/')}/"):
         raise PathEscape(f"{field}: {location} is not in {folder}")
     return location

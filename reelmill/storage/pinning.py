@@ -12,7 +12,6 @@ from reelmill.storage.location import Location, S3Location
 from reelmill.storage.readable import Pinned, Readable
 
 SAMPLE_BYTES = 1 << 20
-_SHARE_OF_FREE_DISK = 0.5
 
 
 def pin(location: Location) -> Pinned:
@@ -62,6 +61,14 @@ def opened(pinned: Pinned) -> Generator[Readable]:
 
     with opened_object(pinned) as media:
         yield media
+
+
+def release(pinned: Pinned) -> None:
+    """Give back the room that what was read of an object takes on this machine's disk, unless somebody reads on."""
+    if isinstance(pinned.location, S3Location):
+        from reelmill.storage.s3_source import forget_blocks
+
+        forget_blocks()
 
 
 def _refuse_changed_file(pinned: Pinned, path: Path) -> None:

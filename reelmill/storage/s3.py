@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import builtins
 import hashlib
 import shutil
@@ -18,7 +17,7 @@ from typing import Any, cast
 
 from reelmill.errors import BucketNotFound, SourceNotFound, StoreConflict, StoreFailed
 from reelmill.settings import settings
-from reelmill.storage.digests import file_digest
+from reelmill.storage.digests import content_md5, file_digest
 from reelmill.storage.ledger import Note, read_notes, write_note
 from reelmill.storage.location import S3Location
 from reelmill.storage.s3_client import client, explained, server_time
@@ -72,14 +71,12 @@ class S3Store:
                 raise
 
     def _put(self, where: S3Location, content: bytes, **options: Any) -> None:
-        md5 = hashlib.md5(content)
         with explained(str(where)):
             answer = client().put_object(
-                Bucket=where.bucket, Key=where.key, Body=content,
-                ContentMD5=base64.b64encode(md5.digest()).decode(), **options,
-            )  # fmt: skip
+                Bucket=where.bucket, Key=where.key, Body=content, ContentMD5=content_md5(content), **options
+            )
         stored = answer["ETag"].strip('"')
-        if is_md5(stored, answer) and stored != md5.hexdigest():
+        if is_md5(stored, answer) and stored != hashlib.md5(content).hexdigest():
             raise StoreFailed(f"{where}: what was stored is not what was sent (its MD5 differs)")
 
     def put_file(self, file: Path, key: str) -> None:
@@ -242,7 +239,7 @@ class S3Draft:
         target = S3Store(self.output)
         if target.stat(staged.key) is not None and not target.left_behind(staged.key, self.job_key):
             raise StoreConflict(f"{self.output / staged.key} was made by somebody else meanwhile")
-        complete_upload(upload)  # also when that was tried before
+        complete_upload(upload, if_absent=True)  # also when that was tried before
 
     def abort_all(self) -> None:
         """Abort every upload to what was noted for this job: the folder is this job's, or it would not be here."""

@@ -111,7 +111,7 @@ def explained(what: str) -> Generator[None]:
     except (NoCredentialsError, PartialCredentialsError, ProfileNotFound) as error:
         raise StoreAccessDenied(f"{what}: {error}") from error
     except NoRegionError as error:
-        raise WrongRegion(f"{what}: no region is set; set REELMILL_S3_REGION or AWS_REGION") from error
+        raise WrongRegion(f"{what}: no region is set; set REELMILL_S3_REGION or AWS_DEFAULT_REGION") from error
     except (EndpointConnectionError, ConnectTimeoutError) as error:
         raise StoreUnreachable(f"{what}: {error}") from error
     except (HTTPClientError, BotoCoreError, HTTPError, OSError) as error:

@@ -6,13 +6,16 @@ import json
 import os
 import socket
 import threading
+import time
 import uuid
 from collections.abc import Callable, Generator
 from contextlib import contextmanager, suppress
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from reelmill.errors import JobRunning, ReelmillError, SourceNotFound, StoreConflict, StoreFailed
+from reelmill.storage.digests import content_md5
 from reelmill.storage.location import S3Location
 from reelmill.storage.s3_client import client, explained, server_time
 
@@ -21,13 +24,31 @@ DEAD_AFTER_S = 75.0
 """Age by the store's clock at which a lease counts as given up: five beats were missed."""
 
 
+@dataclass(frozen=True)
+class Holder:
+    """Who holds a lease. `beat` makes the content, and so the ETag, a new one each time it is kept young."""
+
+    host: str
+    pid: int
+    started: str | None
+    id: str
+    beat: int = 0
+
+    def __str__(self) -> str:
+        return f"process {self.pid} on {self.host}"
+
+    def is_dead_here(self) -> bool:
+        """Whether it was a process of this machine that is no more."""
+        return self.host == socket.gethostname() and _started(self.pid) != self.started
+
+
 @contextmanager
 def held_lease(where: S3Location, on_lost: Callable[[], None]) -> Generator[None]:
     """Hold the lease for as long as the block runs. JobRunning when another run, that seems alive, has it."""
-    content = _our_name()
-    _take(where, content)
+    us = Holder(socket.gethostname(), os.getpid(), _started(os.getpid()), uuid.uuid4().hex)
+    _take(where, us)
     done = threading.Event()
-    beat = threading.Thread(target=_keep, args=(where, content, done, on_lost), name="lease", daemon=True)
+    beat = threading.Thread(target=_keep, args=(where, us, done, on_lost), name="lease", daemon=True)
     beat.start()
     try:
         yield
@@ -35,89 +56,85 @@ def held_lease(where: S3Location, on_lost: Callable[[], None]) -> Generator[None
         done.set()
         beat.join()
         with suppress(StoreFailed):  # then it ends by age
-            if _read(where)[0] == content:
+            if _is(_read(where)[0], us):
                 with explained(str(where)):
                     client().delete_object(Bucket=where.bucket, Key=where.key)
 
 
 def is_held(where: S3Location) -> bool:
     """Whether somebody who seems alive has the lease."""
-    held, etag, age_s = _read(where)
-    return etag is not None and age_s < DEAD_AFTER_S and not _is_dead_here(held)
+    holder, etag, age_s = _read(where)
+    return etag is not None and _seems_alive(holder, age_s)
 
 
-def _take(where: S3Location, content: bytes) -> None:
-    if _put(where, content, IfNoneMatch="*"):
+def _take(where: S3Location, us: Holder) -> None:
+    if _put(where, us, IfNoneMatch="*"):
         return
-    held, etag, age_s = _read(where)
-    if held == content:
-        return
-    if etag is None:
-        taken = _put(where, content, IfNoneMatch="*")
-    else:
-        if age_s < DEAD_AFTER_S and not _is_dead_here(held):
-            raise JobRunning(f"another run of the same job is at work: {_holder(held)}, seen {age_s:.0f} s ago")
-        taken = _replace(where, content, etag)
-    if not taken:
+    holder, etag, age_s = _read(where)
+    if etag is not None and _seems_alive(holder, age_s):
+        raise JobRunning(f"another run of the same job is at work: {holder or 'unknown'}, seen {age_s:.0f} s ago")
+    if not (_replace(where, us, etag) if etag is not None else _put(where, us, IfNoneMatch="*")):
         raise JobRunning("another run of the same job has just begun")
 
 
-def _keep(where: S3Location, content: bytes, done: threading.Event, on_lost: Callable[[], None]) -> None:
+def _seems_alive(holder: Holder | None, age_s: float) -> bool:
+    return age_s < DEAD_AFTER_S and not (holder is not None and holder.is_dead_here())
+
+
+def _keep(where: S3Location, us: Holder, done: threading.Event, on_lost: Callable[[], None]) -> None:
     """Write the lease anew, beat by beat. What others have written is not overwritten: then it is lost."""
-    missed_s = 0.0
+    kept = time.monotonic()
     while not done.wait(BEAT_S):
+        us = replace(us, beat=us.beat + 1)
         try:
-            held, etag, _ = _read(where)
-            if held != content or etag is None or not _replace(where, content, etag):
+            asked = time.monotonic()
+            holder, etag, _ = _read(where)
+            if etag is None or not _is(holder, us) or not _replace(where, us, etag):
                 on_lost()
                 return
-            missed_s = 0.0
+            kept = asked
         except ReelmillError:
-            missed_s += BEAT_S
-            if missed_s > DEAD_AFTER_S - 2 * BEAT_S:  # others may take it soon
+            if time.monotonic() - kept > DEAD_AFTER_S - 2 * BEAT_S:  # others may take it soon
                 on_lost()
                 return
 
 
-def _replace(where: S3Location, content: bytes, etag: str) -> bool:
-    """Put the content in the place of the one with this ETag. RFC 9110 has it in quotes; Ceph compares without."""
-    return _put(where, content, IfMatch=etag) or _put(where, content, IfMatch=etag.strip('"'))
+def _is(holder: Holder | None, us: Holder) -> bool:
+    return holder is not None and holder.id == us.id
 
 
-def _put(where: S3Location, content: bytes, **condition: str) -> bool:
+def _replace(where: S3Location, us: Holder, etag: str) -> bool:
+    """Put ours in the place of the one with this ETag. RFC 9110 has it in quotes; Ceph compares without."""
+    return _put(where, us, IfMatch=etag) or _put(where, us, IfMatch=etag.strip('"'))
+
+
+def _put(where: S3Location, us: Holder, **condition: str) -> bool:
     options: Any = condition
+    content = json.dumps(asdict(us)).encode()
     try:
         with explained(str(where)):
-            client().put_object(Bucket=where.bucket, Key=where.key, Body=content, **options)
+            client().put_object(
+                Bucket=where.bucket, Key=where.key, Body=content, ContentMD5=content_md5(content), **options
+            )
     except (StoreConflict, SourceNotFound):
-        return _read(where)[0] == content  # then it was ours, and only the answer was lost
+        return _read(where)[0] == us  # then it was ours, and only the answer was lost
     return True
 
 
-def _read(where: S3Location) -> tuple[bytes, str | None, float]:
-    """Return content, ETag and age of the lease; no content and no ETag when there is none."""
+def _read(where: S3Location) -> tuple[Holder | None, str | None, float]:
+    """Return holder, ETag and age of the lease; no ETag when there is none, no holder when it can't be read."""
     try:
         with explained(str(where)):
             answer = client().get_object(Bucket=where.bucket, Key=where.key)
             with answer["Body"] as body:
                 content = body.read()
     except SourceNotFound:
-        return b"", None, 0.0
-    return content, answer["ETag"], (server_time(answer) - answer["LastModified"]).total_seconds()
-
-
-def _our_name() -> bytes:
-    name = {"host": socket.gethostname(), "pid": os.getpid(), "started": _started(os.getpid()), "id": uuid.uuid4().hex}
-    return json.dumps(name).encode()
-
-
-def _is_dead_here(held: bytes) -> bool:
-    """Whether the holder was a process of this machine that is no more."""
+        return None, None, 0.0
+    age_s = (server_time(answer) - answer["LastModified"]).total_seconds()
     try:
-        name = json.loads(held)
-        return name["host"] == socket.gethostname() and _started(name["pid"]) != name["started"]
-    except (ValueError, KeyError, TypeError):
-        return False
+        return Holder(**json.loads(content)), answer["ETag"], age_s
+    except (ValueError, TypeError):
+        return None, answer["ETag"], age_s
 
 
 def _started(pid: int) -> str | None:
@@ -127,11 +144,3 @@ def _started(pid: int) -> str | None:
         return f"{ticks} {Path('/proc/sys/kernel/random/boot_id').read_text().strip()}"
     except OSError:
         return None
-
-
-def _holder(held: bytes) -> str:
-    try:
-        name = json.loads(held)
-        return f"process {name['pid']} on {name['host']}"
-    except (ValueError, KeyError, TypeError):
-        return "an unknown process"

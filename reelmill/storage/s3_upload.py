@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import hashlib
 import json
 import random
@@ -16,9 +15,9 @@ from typing import Any, TypeVar
 
 from botocore.exceptions import ClientError
 
-from reelmill.errors import SourceNotFound, StoreFailed, StoreThrottled, StoreUnreachable
+from reelmill.errors import SourceNotFound, StoreConflict, StoreFailed, StoreThrottled, StoreUnreachable
 from reelmill.settings import settings
-from reelmill.storage.digests import multipart_etag
+from reelmill.storage.digests import content_md5, multipart_etag
 from reelmill.storage.location import S3Location
 from reelmill.storage.s3_client import client, code_of, explained
 
@@ -105,30 +104,36 @@ def send_parts(upload: Upload, file: Path) -> Upload:
 
 
 def _send_part(upload: Upload, number: int, content: bytes) -> str:
-    md5 = hashlib.md5(content)
     with explained(f"{upload.where}, part {number}"):
         answer = client().upload_part(
             Bucket=upload.bucket, Key=upload.key, UploadId=upload.upload_id, PartNumber=number, Body=content,
-            ContentMD5=base64.b64encode(md5.digest()).decode(),
+            ContentMD5=content_md5(content),
         )  # fmt: skip
     etag = answer["ETag"].strip('"')
-    if is_md5(etag, answer) and etag != md5.hexdigest():
+    if is_md5(etag, answer) and etag != hashlib.md5(content).hexdigest():
         raise StoreFailed(f"{upload.where}, part {number}: what was stored is not what was sent (its MD5 differs)")
     return etag
 
 
-def complete_upload(upload: Upload) -> None:
-    """Make the object of the parts, and check that it is the one meant. A lost answer is found out by looking."""
+def complete_upload(upload: Upload, *, if_absent: bool = False) -> None:
+    """Make the object of the parts, and check that it is the one meant. A lost answer is found out by looking.
+
+    With `if_absent` StoreConflict when there is another object; some servers (Ceph 16) don't heed it.
+    """
+    condition: Any = {"IfNoneMatch": "*"} if if_absent else {}
     parts: Any = [{"PartNumber": number, "ETag": etag} for number, etag in enumerate(upload.etags, 1)]
     failure: Exception | None = None
     try:
         with explained(str(upload.where)):
             client().complete_multipart_upload(
-                Bucket=upload.bucket, Key=upload.key, UploadId=upload.upload_id, MultipartUpload={"Parts": parts}
-            )
+                Bucket=upload.bucket, Key=upload.key, UploadId=upload.upload_id, MultipartUpload={"Parts": parts},
+                **condition,
+            )  # fmt: skip
     except (StoreFailed, SourceNotFound) as error:
         failure = error
     wrong = _difference(upload)
+    if wrong and isinstance(failure, StoreConflict):
+        raise failure
     if wrong and failure:
         raise StoreFailed(f"{upload.where}: the upload could not be completed") from failure
     if wrong:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import threading
 from collections.abc import Iterator
-from contextlib import closing
 
 import pytest
 
@@ -14,9 +13,9 @@ from reelmill.storage import s3_lease
 from reelmill.storage.location import S3Location
 from reelmill.storage.s3_lease import held_lease, is_held
 from tests.s3_servers import S3Server
-from tests.stores import new_bucket, using
+from tests.stores import new_bucket, put, using
 
-ELSEWHERE = {"host": "another", "pid": 1, "started": "1 x", "id": "1"}
+ELSEWHERE = json.dumps({"host": "another", "pid": 1, "started": "1 x", "id": "1"}).encode()
 
 
 @pytest.fixture(params=["ministack", pytest.param("ceph", marks=pytest.mark.slow)])
@@ -29,11 +28,6 @@ def server(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> I
 @pytest.fixture
 def lease(server: S3Server) -> S3Location:
     return new_bucket(server) / "lock"
-
-
-def put(server: S3Server, lease: S3Location, holder: dict[str, object]) -> None:
-    with closing(server.client()) as client:
-        client.put_object(Bucket=lease.bucket, Key=lease.key, Body=json.dumps(holder).encode())
 
 
 def test_lease_is_kept_by_its_beats(server: S3Server, lease: S3Location, monkeypatch: pytest.MonkeyPatch):
