@@ -2,6 +2,7 @@
 
     python -m bench.copied_flow SOURCE PIECES OUTPUT SEGMENT_S MARKS
 
+takes the piece of each segment from the folder PIECES, where it is named by the time at which the segment starts, and
 writes to the file MARKS, as JSON, the seconds from the start of the process to each step. PREFECT_API_URL names the
 server.
 """
@@ -9,6 +10,7 @@ server.
 from __future__ import annotations
 
 import json
+import re
 import shutil
 import sys
 import time
@@ -17,6 +19,8 @@ from pathlib import Path
 from typing import Any
 
 import psutil
+
+_START = re.compile(r"start_pts=(\d+)")
 
 
 def main(arguments: Sequence[str]) -> None:
@@ -34,15 +38,16 @@ def main(arguments: Sequence[str]) -> None:
     from reelmill.media.tool import ToolRun
 
     def copy_piece(argv: Sequence[str], **_: Any) -> ToolRun:
-        """Stand in for `run_tool`: put the piece of this name where ffmpeg would have written it."""
+        """Stand in for `run_ffmpeg`: put the piece of this segment where ffmpeg would have written it."""
         if "first_piece" not in marks:
             mark("first_piece")
-        out = Path(argv[-1].removeprefix("file:"))
-        shutil.copyfile(Path(pieces) / f"{out.name.partition('.')[0]}.mp4", out)
+        start = _START.search(" ".join(argv))
+        assert start is not None
+        shutil.copyfile(Path(pieces) / f"{start[1]}.mp4", argv[-1].removeprefix("file:"))
         mark("last_piece")
         return ToolRun(0.0, 0.0, 0, (), 0, b"")
 
-    reelmill.encoding.pieces.run_tool = copy_piece
+    reelmill.encoding.pieces.run_ffmpeg = copy_piece
     job = TranscodeJob(source=source, formats=("mp4",), output=output, name="out", segment_s=float(segment_s))
     mark("flow_started")
     manifest = transcode_video(job)

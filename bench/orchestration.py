@@ -14,7 +14,7 @@ from typing import Any
 import psutil
 
 from bench.measuring import cores
-from bench.pipeline import encode_pieces, prepare
+from bench.pipeline import encode_pieces, prepare, workspace_in
 from bench.prefect_place import environment, own_server, started, tail_of
 from bench.results import Figure, Result, Table
 from bench.sources import tiny_source
@@ -67,26 +67,31 @@ def measure_orchestration(bench: Workbench) -> Result:
 
 
 def _make_pieces(bench: Workbench, folder: Path, count: int) -> Path:
-    """Make a source of so many segments and, by the plain pipeline, the piece of each, named by its key."""
+    """Make a source of so many segments and, by the plain pipeline, the piece of each, named by its start."""
     bench.say(f"making the pieces of {count} segments")
     source = tiny_source(folder, count, _FRAMES_EACH, _FRAMES_PER_S)
     prepared = prepare(source, ("mp4",), Profile(version=1, name="default"), _SEGMENT_S)
     if prepared.segments != count:
         raise RuntimeError(f"the plan has {prepared.segments} segments, not {count}")
-    (folder / "pieces").mkdir(exist_ok=True)
+    workspace, pieces, (video,) = workspace_in(folder / f"made-{count}"), _pieces(folder, count), prepared.plan.video
+    pieces.mkdir()
     with ThreadPoolExecutor(cores()) as pool:
-        for futures in encode_pieces(prepared.plan, folder / "pieces", pool).values():
-            for each in futures:
-                each.result()
+        for future in encode_pieces(prepared.plan, workspace, pool)[video.id]:
+            record = future.result()
+            (workspace.cache / record.file_name).rename(pieces / f"{video.segments[record.segment].start}.mp4")
     return source
+
+
+def _pieces(folder: Path, count: int) -> Path:
+    return folder / f"pieces-{count}"
 
 
 def _run_flow(folder: Path, source: Path, count: int, api: str) -> dict[str, Any]:
     """Run the flow in a fresh process and return its steps in seconds, and its peak memory."""
     marks_file, output = folder / "marks.json", folder / f"out-{count}"
-    command = [sys.executable, "-m", "bench.copied_flow", source, folder / "pieces", output, _SEGMENT_S, marks_file]
+    command = [sys.executable, "-m", "bench.copied_flow", source, _pieces(folder, count), output, _SEGMENT_S]
     log = folder / "flow.log"
-    with started(command, environment(folder / "prefect", api), log) as run:
+    with started([*command, marks_file], environment(folder / "prefect", api), log) as run:
         peak_bytes = _watch_memory(run)
     if run.returncode:
         raise RuntimeError(f"the flow of {count} segments failed: {tail_of(log)}")

@@ -59,7 +59,8 @@ def open_workbench(*, quick: bool, given: Path | None) -> Generator[Workbench]:
     with tempfile.TemporaryDirectory(prefix="reelmill-bench-", ignore_cleanup_errors=True) as root:
         for name in kept.keys() - {"REELMILL_FFMPEG", "REELMILL_TEST_MEDIA"}:
             del os.environ[name]
-        os.environ |= {"REELMILL_NICENESS": "0", "REELMILL_WORK_DIR": str(Path(root) / "work")}
+        os.environ |= {"REELMILL_NICENESS": "0"}
+        os.environ |= {f"REELMILL_{each.upper()}_DIR": str(Path(root) / each) for each in ("work", "scratch")}
         settings.cache_clear()
         try:
             yield Workbench(Path(root), quick, given)

@@ -81,7 +81,7 @@ class TranscodeJob(BaseModel):
         """Name a folder after the source. In a common root its whole path is part of it: two sources, two folders."""
         if root is None:
             return f"{self.base_name}.reelmill"
-        source, base = str(self.source_location), settings().source_root
+        source, base = str(_resolved(self.source_location)), settings().source_root
         if base is not None:
             base = str(parse_location(base, "source root")) if "://" in base else str(Path(base).resolve())
             source = source.removeprefix(base.rstrip("/"))

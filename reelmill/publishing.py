@@ -77,11 +77,11 @@ def publish(manifest: Manifest, staged: Sequence[Staged], draft: Draft, output: 
     if earlier is not None and earlier.attempt == manifest.attempt:
         return  # this was tried before, and only the answer was lost
     if earlier is not None and earlier.job_key == manifest.job_key:
-        store.delete(FILE_NAME)
         store.delete(*(each.file_name for each in earlier.outputs))
+        store.delete(FILE_NAME)
     try:
         for each in staged:
             draft.publish(each)
-        store.write(FILE_NAME, (manifest.model_dump_json(indent=2) + "\n").encode(), if_absent=True)
+        draft.seal(FILE_NAME, (manifest.model_dump_json(indent=2) + "\n").encode())
     except StoreConflict as error:
         raise OutputCollision(str(error)) from error

@@ -163,8 +163,8 @@ def _cache(place: Location, job_key: str) -> Generator[Path]:
     if isinstance(place, Path):
         cache = place / "pieces"
         cache.mkdir(parents=True, exist_ok=True)
-        for unfinished in cache.glob("*.part"):  # a killed run's: only we are here
-            unfinished.unlink()
+        for unfinished in place.rglob("*.part"):  # a killed run's: only we are here
+            unfinished.unlink(missing_ok=True)
         for outputs in cache.glob("outputs-*"):
             shutil.rmtree(outputs, ignore_errors=True)
         yield cache

@@ -268,6 +268,20 @@ HARD_CASES: tuple[HardCase, ...] = (
 )
 
 
+class HardMedia:
+    """Writes the cases into one folder, each when it is first asked for."""
+
+    def __init__(self, folder: Path):
+        self._folder = folder
+
+    def __call__(self, name: str) -> Path:
+        case = next(each for each in HARD_CASES if each.name == name)
+        path = self._folder / case.filename
+        if not path.exists():
+            case.build(path)
+        return path
+
+
 def sine_source(path: Path, seconds: int = 60, rate: int = 48000) -> None:
     """A clean 1 kHz sine in 16-bit PCM beside a small picture with a keyframe every second; `path` ends in .mkv."""
     picture = f"testsrc2=size=64x64:rate=25:duration={seconds}"

@@ -14,14 +14,6 @@ from pathlib import Path
 import psutil
 import pytest
 
-from reelmill.encoding.merge import merge_output
-from reelmill.encoding.pieces import encode_segment
-from reelmill.encoding.verify import verify_output
-from reelmill.encoding.whole_tracks import make_track
-from reelmill.job import TranscodeJob
-from reelmill.manifest import OutputReport
-from reelmill.media.frame_index import load_times, save_times
-from reelmill.preparing import accept_job, plan_job, probe_job
 from reelmill.settings import settings
 from tests.ffmpeg_tool import FFMPEG, run_ffmpeg
 
@@ -38,34 +30,6 @@ def make_clip(path: Path, *, seconds: int = 12, size: str = "320x180") -> Path:
         *_SMALL.split(), f"file:{path}",
     )  # fmt: skip
     return path
-
-
-def outputs_without_prefect(job: TranscodeJob, folder: Path) -> list[OutputReport]:
-    """Do what the flow does, step after step in this thread, with pieces and outputs in `folder`."""
-    accepted = accept_job(job)
-    source, index = probe_job(accepted, "plain")
-    plan = plan_job(accepted, source, index)
-    folder.mkdir(parents=True, exist_ok=True)
-    strict = job.damage == "strict"
-    pieces = {
-        each.id: [
-            encode_segment(source, each, segment, folder=folder, threads=1, strict=strict, attempt="plain")
-            for segment in each.segments
-        ]
-        for each in plan.video
-    }
-    tracks = {each.id: make_track(source, each, folder=folder, strict=strict, attempt="plain") for each in plan.tracks}
-    reports: list[OutputReport] = []
-    for output in plan.outputs:
-        out = folder / output.file_name
-        merge_output(plan, output, pieces=pieces, tracks=tracks, folder=folder, out=out, attempt="plain")
-        expected = None
-        if index is not None and output.video:
-            save_times(index, folder / "times")
-            expected = load_times(folder / "times", plan.rendition(output.video).frame_rate)
-        mine = pieces.get(output.video or "", [])
-        reports.append(verify_output(plan, output, out, expected=expected, pieces=mine, tracks=tracks))
-    return reports
 
 
 class LoggedTool:
@@ -139,7 +103,7 @@ def files_below(folder: Path) -> list[str]:
     return sorted(str(each.relative_to(folder)) for each in folder.rglob("*") if not each.is_dir())
 
 
-def wait_until(condition: Callable[[], object], within_s: float, what: str = "it") -> None:
+def wait_until(condition: Callable[[], object], within_s: float = 10, what: str = "it") -> None:
     began = time.monotonic()
     while not condition():
         assert time.monotonic() - began < within_s, f"waited {within_s} s for {what} in vain"

@@ -1,14 +1,18 @@
-"""Sources as a probe would describe them, without a file: what plans and commands are made from."""
+"""Sources as a probe would describe them, without a file, and the plans that are made of them."""
 
 from __future__ import annotations
 
 from array import array
+from collections.abc import Sequence
 from fractions import Fraction
-from pathlib import Path
 from typing import Any
 
+from reelmill.formats import FormatName
 from reelmill.media.frame_index import EntryPoint, FrameIndex
 from reelmill.media.source import AudioStream, Source, SubtitleStream, VideoStream
+from reelmill.planning.plan import Plan
+from reelmill.planning.planner import make_plan
+from reelmill.profiles.profile import Profile
 
 
 def made_video(**changes: Any) -> VideoStream:
@@ -44,7 +48,7 @@ def made_subtitles(index: int = 2, **changes: Any) -> SubtitleStream:
 def made_source(**changes: Any) -> Source:
     """A minute of MP4 with one video and one audio stream; `video` None makes it sound only."""
     given: dict[str, Any] = {
-        "path": Path("/media/in.mp4"), "identity": "0" * 40, "size_bytes": 1_000_000, "modified_ns": 0,
+        "location": "/media/in.mp4", "identity": "0" * 40, "size_bytes": 1_000_000, "version": "0",
         "demuxer": "mov", "start_s": Fraction(0), "duration_s": Fraction(60), "video": made_video(),
         "audio": (made_audio(),), "subtitles": (), "others": (), "more_video": (), "chapters": (), "tags": {},
         "warnings": (),
@@ -62,3 +66,13 @@ def made_index(source: Source, *, seconds: int = 60, keyframe_s: int = 2) -> Fra
     times = [first + round(number * step) for number in range(int(seconds * video.frame_rate))]
     entries = tuple(EntryPoint(pts, True) for pts in times[:: int(keyframe_s * video.frame_rate)])
     return FrameIndex(video.time_base, array("q", times), entries, round(step), "packets")
+
+
+def made_plan(source: Source, formats: Sequence[FormatName] = ("mp4",), profile: Any = None, **choices: Any) -> Plan:
+    """A plan for two workers, in segments of 5 s; `profile` are its fields, `choices` other arguments of make_plan."""
+    given: dict[str, Any] = {"workers": 2, "segment_s": 5, "default_segment_s": 30, "most_encode_tasks": 1000}
+    return make_plan(
+        job_key="key", base_name="out", source=source, index=made_index(source) if source.video else None,
+        profile=Profile.model_validate({"version": 1, "name": "test"} | (profile or {})), formats=formats,
+        **given | choices,
+    )  # fmt: skip

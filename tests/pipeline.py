@@ -12,21 +12,22 @@ from typing import Any
 
 from reelmill.encoding.merge import merge_output
 from reelmill.encoding.pieces import encode_segment
-from reelmill.encoding.records import PieceRecord, TrackRecord
 from reelmill.encoding.scan import scan_frames
 from reelmill.encoding.verify import verify_output
 from reelmill.encoding.whole_tracks import make_track
-from reelmill.errors import SegmentInexact
+from reelmill.errors import MediaDamaged, SegmentInexact
 from reelmill.formats import FormatName
 from reelmill.job import TranscodeJob
 from reelmill.manifest import OutputReport
-from reelmill.media.frame_index import FrameIndex, resample_times
+from reelmill.media.frame_index import FrameIndex, pack_times, unpack_times
 from reelmill.media.source import Source
 from reelmill.planning.plan import OutputPlan, Plan, VideoRendition
 from reelmill.preparing import AcceptedJob, accept_job, plan_job, probe_job
 from reelmill.profiles.profile import Profile
+from reelmill.records import FileRecord, PieceRecord, TrackRecord
+from reelmill.storage.local import LocalStore
+from reelmill.workspace import Workspace
 from tests.ffmpeg_tool import run_ffmpeg
-from tests.hard_media import HARD_CASES
 
 _WORKERS = 2
 _ATTEMPT = "test"
@@ -44,19 +45,23 @@ class Prepared:
 
 @dataclass(frozen=True, repr=False)
 class Encoded:
-    """The pieces in `folder`, and the plan and the frame times that they are exact by, after `tries` plans."""
+    """The pieces in `workspace`, and the plan and the frame times that they are exact by, after `tries` plans."""
 
     plan: Plan
     index: FrameIndex | None
     pieces: dict[str, list[PieceRecord]]
-    folder: Path
+    workspace: Workspace
     tries: int
+
+    def path(self, record: FileRecord) -> Path:
+        return self.workspace.cache / record.file_name
 
 
 @dataclass(frozen=True, repr=False)
 class Finished:
-    """A finished job: what is in `folder` beside what was planned. `reports` are by format."""
+    """A finished job: the outputs in `folder` beside what was planned. `reports` are by format."""
 
+    folder: Path
     encoded: Encoded
     tracks: dict[str, TrackRecord]
     reports: dict[str, OutputReport]
@@ -66,26 +71,19 @@ class Finished:
         return self.encoded.plan
 
     def path(self, format: FormatName) -> Path:
-        return self.encoded.folder / _output(self.plan, format).file_name
-
-
-class HardMedia:
-    """Writes the cases of `hard_media` into one folder, each when it is first asked for."""
-
-    def __init__(self, folder: Path):
-        self._folder = folder
-
-    def __call__(self, name: str) -> Path:
-        case = next(each for each in HARD_CASES if each.name == name)
-        path = self._folder / case.filename
-        if not path.exists():
-            case.build(path)
-        return path
+        return self.folder / _output(self.plan, format).file_name
 
 
 def fast_profile(**video: Any) -> Profile:
     """The default profile with the fastest preset of H.264; `video` are further settings of the picture."""
     return Profile.model_validate({"version": 1, "name": "fast", "video": {"preset": "ultrafast"} | video})
+
+
+def workspace_in(folder: Path) -> Workspace:
+    """A workspace in a folder that lasts, with what is made in its folder `pieces`."""
+    workspace = Workspace(LocalStore(folder), folder / "pieces")
+    workspace.cache.mkdir(parents=True, exist_ok=True)
+    return workspace
 
 
 def prepare(
@@ -94,15 +92,19 @@ def prepare(
     formats: tuple[FormatName, ...] = ("mp4",),
     segment_s: float | None = None,
     profile: Profile | None = None,
-    **job: Any,
+    **fields: Any,
 ) -> Prepared:
-    """Accept, probe and plan a job; `job` are further fields of TranscodeJob."""
-    accepted = accept_job(
-        TranscodeJob(
-            source=str(path), formats=formats, output=str(folder), name="out", segment_s=segment_s,
-            workers=_WORKERS, **job,
-        )
+    """Accept, probe and plan a job of two workers; `fields` are further fields of TranscodeJob."""
+    job = TranscodeJob(
+        source=str(path), formats=formats, output=str(folder), name="out", segment_s=segment_s,
+        workers=_WORKERS, **fields,
     )  # fmt: skip
+    return prepare_job(job, profile)
+
+
+def prepare_job(job: TranscodeJob, profile: Profile | None = None) -> Prepared:
+    """Accept, probe and plan a job, with `profile` in place of its own."""
+    accepted = accept_job(job)
     if profile is not None:
         accepted = replace(accepted, profile=profile)
     source, index = probe_job(accepted, _ATTEMPT)
@@ -116,25 +118,25 @@ def encode_video(
 
     `change` makes the rendition that is encoded of the one that was planned.
     """
-    folder.mkdir(parents=True, exist_ok=True)
+    workspace, strict = workspace_in(folder), _is_strict(prepared)
     plan, index, tries = prepared.plan, prepared.index, 1
     while True:
         try:
-            return Encoded(plan, index, _encode_all(plan, folder, change), folder, tries)
+            return Encoded(plan, index, _encode_all(plan, workspace, strict, change), workspace, tries)
         except SegmentInexact as error:
             plan, index = _more_careful(prepared, plan, error)
             tries += 1
 
 
 def _encode_all(
-    plan: Plan, folder: Path, change: Callable[[VideoRendition], VideoRendition]
+    plan: Plan, workspace: Workspace, strict: bool, change: Callable[[VideoRendition], VideoRendition]
 ) -> dict[str, list[PieceRecord]]:
     with ThreadPoolExecutor(_WORKERS) as pool:
         made = {
             rendition.id: [
                 pool.submit(
                     encode_segment, plan.source, change(rendition.model_copy(update={"segments": ()})), segment,
-                    folder=folder, threads=1, strict=False, attempt=_ATTEMPT,
+                    workspace=workspace, threads=1, strict=strict, attempt=_ATTEMPT,
                 )
                 for segment in rendition.segments
             ]
@@ -153,10 +155,16 @@ def _more_careful(prepared: Prepared, plan: Plan, why: SegmentInexact) -> tuple[
     assert index is not None
     assert plan.index_origin != "decode" or any(len(each.segments) > 1 for each in plan.video), f"inexact whole: {why}"
     scanned, complaints = scan_frames(plan.source, index, attempt=_ATTEMPT)
+    if complaints and _is_strict(prepared):
+        raise MediaDamaged(f"{plan.source.name}: the decoder reported: {complaints[0]}") from why
     whole_because = f"damaged: {complaints[0]}" if complaints else None
     if plan.index_origin == "decode" or scanned.times == index.times:
         whole_because = whole_because or f"pieces would not be exact: {why}"
     return plan_job(prepared.accepted, plan.source, scanned, whole_because=whole_because), scanned
+
+
+def _is_strict(prepared: Prepared) -> bool:
+    return prepared.accepted.job.damage == "strict"
 
 
 def run_job(
@@ -165,15 +173,21 @@ def run_job(
     formats: tuple[FormatName, ...] = ("mp4",),
     segment_s: float | None = None,
     profile: Profile | None = None,
-    **job: Any,
+    **fields: Any,
 ) -> Finished:
     """Do the whole job into `folder`. Raises what the flow would fail with."""
-    encoded = encode_video(prepare(path, folder, formats, segment_s, profile, **job), folder)
-    plan = encoded.plan
+    return finish(prepare(path, folder, formats, segment_s, profile, **fields), folder)
+
+
+def finish(prepared: Prepared, folder: Path) -> Finished:
+    """Do the rest of a job that is planned: its pieces, its tracks, and its outputs, verified."""
+    encoded = encode_video(prepared, folder)
+    plan, workspace, strict = encoded.plan, encoded.workspace, _is_strict(prepared)
     tracks = {
-        each.id: make_track(plan.source, each, folder=folder, strict=False, attempt=_ATTEMPT) for each in plan.tracks
+        each.id: make_track(plan.source, each, workspace=workspace, strict=strict, attempt=_ATTEMPT)
+        for each in plan.tracks
     }
-    unverified = Finished(encoded, tracks, {})
+    unverified = Finished(folder, encoded, tracks, {})
     reports = {
         each.format: (merge(unverified, each.format), verify(unverified, each.format))[1] for each in plan.outputs
     }
@@ -185,7 +199,7 @@ def merge(job: Finished, format: FormatName, pieces: Mapping[str, list[PieceReco
     out = job.path(format)
     merge_output(
         job.plan, _output(job.plan, format), pieces=pieces or job.encoded.pieces, tracks=job.tracks,
-        folder=job.encoded.folder, out=out, attempt=_ATTEMPT,
+        workspace=job.encoded.workspace, out=out, attempt=_ATTEMPT,
     )  # fmt: skip
     return out
 
@@ -203,7 +217,7 @@ def verify(job: Finished, format: FormatName, path: Path | None = None) -> Outpu
 def frame_times_of(rendition: VideoRendition, index: FrameIndex | None) -> array[int]:
     """The times that the frames of a rendition must have, in its time base."""
     assert index is not None
-    return index.times if rendition.frame_rate is None else resample_times(index, rendition.frame_rate)
+    return unpack_times(pack_times(index), rendition.frame_rate)
 
 
 def decoded_frames(path: Path, folder: Path, *options: str, inputs: tuple[str, ...] = ()) -> list[tuple[Fraction, str]]:

@@ -7,11 +7,11 @@ import fcntl
 import os
 import shutil
 import time
+import uuid
 from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from tempfile import NamedTemporaryFile
 
 from reelmill.errors import JobRejected, JobRunning, NotEnoughSpace, StoreConflict, StoreFailed
 from reelmill.storage.digests import file_digest
@@ -34,31 +34,25 @@ class LocalStore:
         return ObjectStat(key, found.st_size, f"{found.st_mtime_ns:x}-{found.st_size:x}", time.time() - found.st_mtime)
 
     def read(self, key: str, limit_bytes: int = 1 << 28) -> bytes | None:
+        path = self.location / key
+        if not path.is_file():  # a folder, or a pipe, which would be waited for
+            return None
         try:
-            with (self.location / key).open("rb") as file:
+            with path.open("rb") as file:
                 return file.read(limit_bytes)
         except (FileNotFoundError, NotADirectoryError):
             return None
 
-    def write(self, key: str, content: bytes, *, if_absent: bool = False) -> None:
+    def write(self, key: str, content: bytes) -> None:
         target = self.location / key
+        draft = target.with_name(f"{uuid.uuid4().hex}.part")
         with _explained(target):
             target.parent.mkdir(parents=True, exist_ok=True)
-            with NamedTemporaryFile(dir=target.parent, suffix=".part", delete=False) as draft:
-                try:
-                    draft.write(content)
-                    draft.flush()
-                    if if_absent:
-                        os.fsync(draft.fileno())
-                        _place(Path(draft.name), target)
-                        _sync(target.parent)
-                    else:
-                        Path(draft.name).replace(target)
-                except FileExistsError as error:
-                    if self.read(key) != content:
-                        raise StoreConflict(f"{target} was made by somebody else meanwhile") from error
-                finally:
-                    Path(draft.name).unlink(missing_ok=True)
+            try:
+                draft.write_bytes(content)
+                draft.replace(target)
+            finally:
+                draft.unlink(missing_ok=True)
 
     def put_file(self, file: Path, key: str) -> None:
         target = self.location / key
@@ -103,15 +97,19 @@ class LocalStore:
     def lock(self, key: str, *, on_lost: Callable[[], None]) -> Generator[None]:
         """Hold a lock of the kernel's, which ends with the process that holds it and is never lost."""
         path = self.location / key
-        path.parent.mkdir(parents=True, exist_ok=True)
         while True:
-            with path.open("w") as lock:
+            try:
+                path.parent.mkdir(parents=True, exist_ok=True)
+                file = path.open("w")
+            except (FileExistsError, FileNotFoundError):  # its last holder removes the folder
+                continue
+            with file as lock:
                 try:
                     fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
                 except OSError as error:
                     raise JobRunning("another run of the same job is at work on this machine") from error
                 # Its last holder may have removed it after we opened it: then another run may hold a new one.
-                if path.exists() and path.stat().st_ino == os.fstat(lock.fileno()).st_ino:
+                if _is_at(path, lock.fileno()):
                     try:
                         yield
                     finally:
@@ -155,7 +153,7 @@ class LocalStore:
     def left_behind(self, key: str, job_key: str) -> bool:
         published = self.location / key
         drafts = (each / key for each in self.location.glob(f"{DRAFT_PREFIX}{job_key[:16]}-*"))
-        return published.exists() and any(each.exists() and each.samefile(published) for each in drafts)
+        return any(_is_ours(each, published) for each in drafts)
 
     def unpublished(self) -> Iterator[Unpublished]:
         for folder in self.location.rglob(f"{DRAFT_PREFIX}*-*"):
@@ -185,9 +183,27 @@ class LocalDraft:
         try:
             _place(self.folder / staged.key, target)
         except FileExistsError as error:
-            if not target.samefile(self.folder / staged.key):  # else this was tried before
+            if not _is_ours(self.folder / staged.key, target):  # else this was tried before
                 raise StoreConflict(f"{target} was made by somebody else meanwhile") from error
         _sync(self.output)
+
+    def seal(self, key: str, content: bytes) -> None:
+        (self.folder / key).write_bytes(content)
+        _sync(self.folder / key)
+        self.publish(Staged(key, len(content), ""))
+
+
+def _is_ours(file: Path, published: Path) -> bool:
+    with suppress(OSError):
+        if file.exists():
+            return file.samefile(published)
+        return file.with_name(f"{file.name}.moved").read_text() == _known_by(published)
+    return False
+
+
+def _known_by(file: Path) -> str:
+    stat = file.stat()
+    return f"{stat.st_dev} {stat.st_ino} {stat.st_mtime_ns}"
 
 
 def _place(file: Path, target: Path) -> None:
@@ -197,9 +213,18 @@ def _place(file: Path, target: Path) -> None:
     except FileExistsError:
         raise
     except OSError:  # a file system without links
-        if target.exists():
+        if os.path.lexists(target):
             raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), str(target)) from None
+        file.with_name(f"{file.name}.moved").write_text(_known_by(file))
         file.rename(target)
+
+
+def _is_at(path: Path, descriptor: int) -> bool:
+    """Whether the open file is the one of that name."""
+    try:
+        return os.path.samestat(path.stat(), os.fstat(descriptor))
+    except FileNotFoundError:
+        return False
 
 
 def _sync(path: Path) -> None:

@@ -61,11 +61,13 @@ class S3Store:
             raise StoreFailed(f"{where}: what came is not what was stored (its MD5 differs)")
         return content
 
-    def write(self, key: str, content: bytes, *, if_absent: bool = False) -> None:
-        where = self.location / key
-        condition: Any = {"IfNoneMatch": "*"} if if_absent else {}
+    def write(self, key: str, content: bytes) -> None:
+        retried(lambda: self._put(self.location / key, content))
+
+    def write_first(self, key: str, content: bytes) -> None:
+        """Put a small object where there is none; StoreConflict when there is another one."""
         try:
-            retried(lambda: self._put(where, content, **condition))
+            retried(lambda: self._put(self.location / key, content, IfNoneMatch="*"))
         except StoreConflict:
             if self.read(key) != content:  # else it was ours: the answer to it was lost, and asking again came too late
                 raise
@@ -240,6 +242,9 @@ class S3Draft:
         if target.stat(staged.key) is not None and not target.left_behind(staged.key, self.job_key):
             raise StoreConflict(f"{self.output / staged.key} was made by somebody else meanwhile")
         complete_upload(upload, if_absent=True)  # also when that was tried before
+
+    def seal(self, key: str, content: bytes) -> None:
+        S3Store(self.output).write_first(key, content)
 
     def abort_all(self) -> None:
         """Abort every upload to what was noted for this job: the folder is this job's, or it would not be here."""

@@ -43,8 +43,8 @@ class Store(Protocol):
         """Return the object's content, at most `limit_bytes` of it; None when there is none."""
         ...
 
-    def write(self, key: str, content: bytes, *, if_absent: bool = False) -> None:
-        """Put a small object. With `if_absent` StoreConflict when there is one of other content already."""
+    def write(self, key: str, content: bytes) -> None:
+        """Put a small object."""
         ...
 
     def put_file(self, file: Path, key: str) -> None:
@@ -142,6 +142,10 @@ class Draft(Protocol):
 
     def publish(self, staged: Staged) -> None:
         """Give a staged file its public key; StoreConflict when somebody has it."""
+        ...
+
+    def seal(self, key: str, content: bytes) -> None:
+        """Put the last object, which vouches for the others; StoreConflict when there is another one."""
         ...
 
 

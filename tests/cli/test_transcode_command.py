@@ -19,6 +19,7 @@ import pytest
 
 from reelmill.manifest import Manifest, read_manifest
 from reelmill.settings import settings
+from reelmill.storage.opening import open_store
 from tests.ffmpeg_tool import FFMPEG, frame_times
 from tests.live_jobs import FRAME_RATE, LoggedTool, alive_with, files_below, make_clip, use_tool, wait_until
 
@@ -106,7 +107,7 @@ def assert_nothing_written(tmp_path: Path) -> None:
 def test_json_is_the_manifest_of_what_was_made(reelmill: Command, short_clip: Path, tmp_path: Path):
     stdout, _ = reelmill("transcode", str(short_clip), "-f", "mp4", "-f", "mkv", "--json")
     output = tmp_path / "short.reelmill"
-    assert Manifest.model_validate_json(stdout) == read_manifest(output)
+    assert Manifest.model_validate_json(stdout) == read_manifest(open_store(output))
     assert set(files_below(output)) == {"manifest.json", "short.mp4", "short.mkv"}
     assert len(frame_times(output / "short.mkv")) == 2 * FRAME_RATE
 
@@ -248,8 +249,8 @@ def at_work(reelmill: Command, *args: str) -> Iterator[subprocess.Popen[str]]:
 
 def piece_records() -> int:
     """Count the records of pieces that are complete."""
-    records = settings().work_dir.glob("jobs/*/records/*")
-    return sum(b"parameter_sets" in each.read_bytes() for each in records if each.is_file())
+    records = Path(settings().work_dir).glob("jobs/*/records/*.json")
+    return sum(b"parameter_sets" in each.read_bytes() for each in records)
 
 
 def assert_nothing_visible(output: Path) -> None:
@@ -286,7 +287,7 @@ def test_killed_run_leaves_no_ffmpeg_and_the_next_one_goes_on_from_there(
     assert {each.frames for each in manifest.outputs} == {FRAMES}
     assert set(files_below(tmp_path / "out")) == {"manifest.json", "clip.mp4", "clip.flv"}
     assert [each for each in (tmp_path / "out").iterdir() if each.is_dir()] == []
-    assert files_below(settings().work_dir) == []
+    assert files_below(Path(settings().work_dir)) == []
     tool.forget()
 
     again, _ = reelmill(*slow_job, "--json")

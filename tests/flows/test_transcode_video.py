@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import re
+import json
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -16,17 +16,17 @@ from prefect.client.schemas.filters import ArtifactFilter, ArtifactFilterFlowRun
 from prefect.client.schemas.objects import Artifact, TaskRun
 from prefect.client.schemas.sorting import TaskRunSort
 
-from reelmill.encoding.pieces import piece_key
 from reelmill.errors import JobRunning, MediaDamaged, OutputCollision, VerifyFailed
 from reelmill.job import TranscodeJob
 from reelmill.manifest import Manifest, read_manifest
 from reelmill.planning.plan import Plan
-from reelmill.preparing import accept_job, plan_job, probe_job
 from reelmill.settings import settings
+from reelmill.storage.opening import open_store
 from reelmill.workspace import open_workspace
 from tests.bad_media import BAD_MEDIA
 from tests.ffmpeg_tool import frame_times
 from tests.live_jobs import FRAME_RATE, LoggedTool, alive_with, files_below, make_clip, use_tool
+from tests.pipeline import prepare_job
 
 pytestmark = pytest.mark.slow
 
@@ -57,9 +57,34 @@ def run_job(job: TranscodeJob) -> tuple[Manifest, UUID]:
     return state.result(), state.state_details.flow_run_id
 
 
-def planned(job: TranscodeJob) -> Plan:
-    accepted = accept_job(job)
-    return plan_job(accepted, *probe_job(accepted, "test"))
+def marks_of(job: TranscodeJob) -> list[str]:
+    """Return, for each segment, what is in the command that encodes it and in no other."""
+    (rendition,) = prepare_job(job).plan.video
+    ends = ["" if each.end is None else f"end_pts={each.end}:" for each in rendition.segments]
+    return [f"trim={end}start_pts={each.start}[" for end, each in zip(ends, rendition.segments, strict=True)]
+
+
+def encoded_segments(job: TranscodeJob, tool: LoggedTool) -> list[int]:
+    """Return which segments were encoded, each as often as it was."""
+    marks = marks_of(job)
+    return sorted(number for call in tool.encodes() for number, mark in enumerate(marks) if mark in call)
+
+
+def records() -> tuple[dict[int, Path], list[Path]]:
+    """Return the records of the pieces in the work folder, by segment, and those of the tracks."""
+    pieces, tracks = {}, []
+    for path in Path(settings().work_dir).glob("jobs/*/records/*.json"):
+        record = json.loads(path.read_bytes())
+        if "segment" in record:
+            pieces[record["segment"]] = path
+        else:
+            tracks.append(path)
+    return pieces, tracks
+
+
+def made_by(record: Path) -> Path:
+    """Return the piece or the track that a record is of."""
+    return record.parents[1] / "pieces" / json.loads(record.read_bytes())["file_name"]
 
 
 def task_runs(flow_run_id: UUID, names: set[str]) -> dict[str, TaskRun]:
@@ -145,7 +170,7 @@ def test_every_output_has_every_frame_of_the_source(finished: Finished, clip: Pa
 
 
 def test_manifest_is_written_beside_the_outputs(finished: Finished):
-    assert read_manifest(finished.output) == finished.manifest
+    assert read_manifest(open_store(finished.output)) == finished.manifest
     assert set(files_below(finished.output)) == {"manifest.json", "clip.mp4", "clip.flv", "clip.mkv"}
 
 
@@ -189,13 +214,10 @@ def test_finished_job_is_not_encoded_again(finished: Finished, tool: LoggedTool)
 
 
 def test_encoder_that_is_killed_is_tried_again_and_no_other(job: TranscodeJob, tool: LoggedTool):
-    plan = planned(job)
-    (rendition,) = plan.video
-    segment = rendition.segments[3]
-    tool.kill_once(piece_key(plan.source, rendition.model_copy(update={"segments": ()}), segment))
+    tool.kill_once(marks_of(job)[3])
     manifest, flow_run_id = run_job(job)
     assert manifest.outputs[0].frames == FRAMES
-    assert len(tool.encodes()) == SEGMENTS + 1
+    assert encoded_segments(job, tool) == [0, 1, 2, 3, 3, *range(4, SEGMENTS)]
     runs = {name: each.run_count for name, each in task_runs(flow_run_id, encode_names()).items()}
     assert {name for name, count in runs.items() if count != 1} == {f"encode-{RENDITION}-00003"}
     assert runs[f"encode-{RENDITION}-00003"] == 2
@@ -245,13 +267,14 @@ def test_only_pieces_that_were_harmed_between_two_runs_are_made_again(
     job: TranscodeJob, tool: LoggedTool, monkeypatch: pytest.MonkeyPatch
 ):
     stop_before_merging(job, monkeypatch)
-    flipped, lost, track = harm_pieces(tool)
+    pieces, (track,) = records()
+    flip_a_byte(made_by(pieces[1]))
+    made_by(pieces[2]).unlink()
+    made_by(track).write_bytes(made_by(track).read_bytes()[:-10])
     tool.forget()
     manifest, _ = run_job(job)
-    encoded = tool.encodes()
-    assert len(encoded) == 2
-    assert {name for name in (flipped, lost) if any(name in call for call in encoded)} == {flipped, lost}
-    assert [track in call for call in tool.tracks()] == [True]
+    assert encoded_segments(job, tool) == [1, 2]
+    assert len(tool.tracks()) == 1
     assert manifest.renditions[0].reused_segments == SEGMENTS - 2
     assert manifest.outputs[0].frames == FRAMES
 
@@ -260,32 +283,20 @@ def test_record_that_a_kill_cut_off_counts_as_none(
     job: TranscodeJob, tool: LoggedTool, monkeypatch: pytest.MonkeyPatch
 ):
     stop_before_merging(job, monkeypatch)
-    folder = next(settings().work_dir.glob("jobs/*/records"))
-    empty, half = (folder / keys_of(call)[-1] for call in tool.encodes()[2:4])
-    half.write_bytes(half.read_bytes()[: half.stat().st_size // 2])
-    empty.write_bytes(b"")
+    pieces, _ = records()
+    pieces[2].write_bytes(b"")
+    pieces[3].write_bytes(pieces[3].read_bytes()[: pieces[3].stat().st_size // 2])
     tool.forget()
     manifest, _ = run_job(job)
-    assert {keys_of(call)[-1] for call in tool.encodes()} == {empty.name, half.name}
+    assert encoded_segments(job, tool) == [2, 3]
+    assert tool.tracks() == []
     assert manifest.renditions[0].reused_segments == SEGMENTS - 2
 
 
-def keys_of(call: str) -> list[str]:
-    """Return the keys by which the working files in a command are named."""
-    return re.findall(r"/(\w{40})\.", call)
-
-
-def harm_pieces(tool: LoggedTool) -> tuple[str, str, str]:
-    """Change one byte of a piece, delete another, cut a track off; return their keys."""
-    keys = [keys_of(call)[-1] for call in (*tool.encodes()[1:3], *tool.tracks())]
-    folder = next(settings().work_dir.glob("jobs/*/pieces"))
-    flipped, lost, track = (folder / f"{key}.mp4" for key in keys)
-    content = bytearray(flipped.read_bytes())
+def flip_a_byte(file: Path) -> None:
+    content = bytearray(file.read_bytes())
     content[len(content) // 2] ^= 1
-    flipped.write_bytes(content)
-    lost.unlink()
-    track.write_bytes(track.read_bytes()[:-10])
-    return keys[0], keys[1], keys[2]
+    file.write_bytes(content)
 
 
 def test_job_goes_on_with_other_workers_by_the_plan_it_began_with(
@@ -323,7 +334,7 @@ def test_damaged_source_is_encoded_whole_and_the_manifest_says_why(tmp_path: Pat
     assert [each for each in manifest.warnings if each.startswith("MediaDamaged: ")]
     assert manifest.renditions[0].segments == 1
     assert manifest.outputs[0].frames == len(frame_times(source))
-    assert files_below(settings().work_dir) == []
+    assert files_below(Path(settings().work_dir)) == []
 
 
 def test_source_whose_packets_lie_about_its_frames_is_decoded_to_learn_the_truth(tmp_path: Path, prefect_server: str):
@@ -347,14 +358,14 @@ def test_strict_job_refuses_damage_and_leaves_nothing(tmp_path: Path, prefect_se
         )  # fmt: skip
     assert not (tmp_path / "out").exists()
     assert alive_with(tmp_path) == []
-    assert [each for each in files_below(settings().work_dir) if each.endswith(".part")] == []
+    assert [each for each in files_below(Path(settings().work_dir)) if each.endswith(".part")] == []
 
 
 # Others
 
 
 def test_job_that_runs_elsewhere_is_refused_and_leaves_no_folder(job: TranscodeJob, tool: LoggedTool, tmp_path: Path):
-    with open_workspace(planned(job).job_key), pytest.raises(JobRunning):
+    with open_workspace(prepare_job(job).plan.job_key), pytest.raises(JobRunning):
         run_job(job)
     assert tool.encodes() == []
     assert not (tmp_path / "out").exists()
@@ -367,4 +378,4 @@ def test_job_whose_output_is_taken_encodes_nothing(job: TranscodeJob, tool: Logg
         run_job(job)
     assert tool.encodes() == tool.tracks() == []
     assert (tmp_path / "out" / "clip.mp4").read_text() == "holiday"
-    assert files_below(settings().work_dir) == []
+    assert files_below(Path(settings().work_dir)) == []

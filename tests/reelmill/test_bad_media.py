@@ -8,11 +8,11 @@ import pytest
 
 from reelmill.errors import JobRejected, MediaDamaged, MediaTruncated
 from reelmill.job import TranscodeJob
-from reelmill.preparing import accept_job, plan_job, probe_job
 from reelmill.settings import settings
 from tests.bad_media import BAD_MEDIA, BadMedia
 from tests.ffmpeg_tool import frame_times
-from tests.live_jobs import alive_with, files_below, noted_opens, outputs_without_prefect
+from tests.live_jobs import alive_with, files_below, noted_opens
+from tests.pipeline import finish, prepare_job
 
 ONLY_DECODING_TELLS = 7
 REFUSED = [each for each in BAD_MEDIA if each.code and each.row != ONLY_DECODING_TELLS]
@@ -36,11 +36,6 @@ def built(media: BadMedia, tmp_path: Path) -> Path:
     return source
 
 
-def prepare(job: TranscodeJob) -> None:
-    accepted = accept_job(job)
-    plan_job(accepted, *probe_job(accepted, "test"))
-
-
 def job_for(media: BadMedia, source: Path, tmp_path: Path, **choices: object) -> TranscodeJob:
     return TranscodeJob.model_validate(
         {"source": str(source), "formats": media.formats, "output": str(tmp_path / "out"), **choices}
@@ -57,7 +52,7 @@ def assert_one_sentence_about(source: Path, message: str) -> None:
 def assert_nothing_left(tmp_path: Path, before: list[str]) -> None:
     assert files_below(tmp_path / "source") == before
     assert not (tmp_path / "out").exists()
-    assert files_below(settings().work_dir) == []
+    assert files_below(Path(settings().work_dir)) == files_below(settings().scratch_dir) == []
     assert alive_with(tmp_path) == []
 
 
@@ -66,7 +61,7 @@ def test_bad_media_is_refused_with_its_code_before_anything_is_written(media: Ba
     source = built(media, tmp_path)
     before = files_below(tmp_path / "source")
     with pytest.raises(JobRejected) as caught:
-        prepare(job_for(media, source, tmp_path))
+        prepare_job(job_for(media, source, tmp_path))
     assert caught.value.code == media.code
     assert_one_sentence_about(source, str(caught.value))
     assert_nothing_left(tmp_path, before)
@@ -78,7 +73,7 @@ def test_what_a_playlist_points_to_is_never_opened(media: BadMedia, tmp_path: Pa
     beside = [each for each in source.parent.iterdir() if each != source]
     assert beside
     with noted_opens([*beside, source]) as opened, pytest.raises(JobRejected):
-        prepare(job_for(media, source, tmp_path))
+        prepare_job(job_for(media, source, tmp_path))
     assert set(opened) == {source}
 
 
@@ -86,13 +81,13 @@ def test_what_a_playlist_points_to_is_never_opened(media: BadMedia, tmp_path: Pa
 def test_refusal_of_a_playlist_says_which_kind_it_is(name: str, kind: str, tmp_path: Path):
     media = media_named(name)
     with pytest.raises(JobRejected, match=f"{kind}$"):
-        prepare(job_for(media, built(media, tmp_path), tmp_path))
+        prepare_job(job_for(media, built(media, tmp_path), tmp_path))
 
 
 def test_refusal_of_half_a_file_says_how_far_it_goes(tmp_path: Path):
     media = media_named("half_mkv")
     with pytest.raises(MediaTruncated, match=r"1?\d\.\d of 20\.\d s"):
-        prepare(job_for(media, built(media, tmp_path), tmp_path))
+        prepare_job(job_for(media, built(media, tmp_path), tmp_path))
 
 
 @pytest.mark.slow
@@ -113,7 +108,7 @@ def test_damage_is_refused_by_the_first_piece_that_has_it_when_strict(tmp_path: 
     source = built(media, tmp_path)
     job = job_for(media, source, tmp_path, damage="strict", segment_s=5)
     with pytest.raises(MediaDamaged) as caught:
-        outputs_without_prefect(job, tmp_path / "work")
+        finish(prepare_job(job), tmp_path / "work")
     assert caught.value.code == media.code
     assert_one_sentence_about(source, str(caught.value))
     assert [each for each in files_below(tmp_path / "work") if each.endswith(".part")] == []
@@ -131,5 +126,5 @@ def test_odd_media_is_made_into_the_output_and_nothing_else(media: BadMedia, tmp
     assert set(files_below(tmp_path / "out")) == {"manifest.json", output.name}
     assert files_below(tmp_path / "source") == [source.name]
     assert [str(each) for each in tmp_path.rglob("x")] == []
-    assert files_below(settings().work_dir) == []
+    assert files_below(Path(settings().work_dir)) == []
     assert manifest.outputs[0].frames == len(frame_times(output)) == len(frame_times(source))

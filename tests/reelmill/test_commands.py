@@ -8,17 +8,26 @@ from typing import Any
 
 import pytest
 
-from reelmill.encoding.commands import encode_argv, join_list_text, metadata_text, mux_argv, seconds, track_argv
+from reelmill.encoding.commands import (
+    encode_argv,
+    join_list_text,
+    metadata_text,
+    mux_argv,
+    scan_argv,
+    seconds,
+    track_argv,
+)
 from reelmill.formats import FormatName
 from reelmill.media.frame_index import EntryPoint, FrameIndex
 from reelmill.media.source import Chapter, Source
 from reelmill.planning.plan import Plan, VideoRendition
-from reelmill.planning.planner import make_plan
 from reelmill.planning.segments import segments_of
-from reelmill.profiles.profile import Profile
-from tests.made_sources import made_audio, made_index, made_source, made_subtitles, made_video
+from reelmill.storage.readable import Loopback, Readable
+from tests.made_sources import made_audio, made_plan, made_source, made_subtitles, made_video
 
 QUIET = ["-y", "-nostdin", "-hide_banner", "-loglevel", "level+warning", "-nostats", "-progress", "pipe:1"]
+MEDIA = Path("/media/in.mp4")
+SERVED = Loopback("http://127.0.0.1:8000/secret", "in.mp4")
 LATE_S = Fraction(1, 2)
 """When the container of the sources here starts; its first frame is half a second later."""
 
@@ -29,18 +38,13 @@ def late_source(**changes: Any) -> Source:
 
 def planned(source: Source, format: FormatName = "mp4", segment_s: float = 20, **video: Any) -> Plan:
     """A minute in three segments: frames 0 to 499, 500 to 999 and 1000 to 1499, all begun by a keyframe."""
-    profile = Profile.model_validate({"version": 1, "name": "test", "video": video})
-    return make_plan(
-        job_key="key", base_name="out", source=source, index=made_index(source) if source.video else None,
-        profile=profile, formats=[format], workers=2, segment_s=segment_s, default_segment_s=100,
-        most_encode_tasks=1000,
-    )  # fmt: skip
+    return made_plan(source, [format], {"video": video}, segment_s=segment_s)
 
 
-def encode(plan: Plan, segment: int = 1, threads: int = 1) -> list[str]:
+def encode(plan: Plan, segment: int = 1, threads: int = 1, media: Readable = MEDIA) -> list[str]:
     rendition = plan.video[0]
     return encode_argv(
-        "ffmpeg", plan.source, rendition, rendition.segments[segment],
+        "ffmpeg", plan.source, media, rendition, rendition.segments[segment],
         threads=threads, max_pixels=1_000_000, out=Path("/pieces/piece.mp4"),
     )  # fmt: skip
 
@@ -209,9 +213,9 @@ def many_tracks() -> Source:
     )
 
 
-def track(format: FormatName, number: int) -> list[str]:
+def track(format: FormatName, number: int, media: Readable = MEDIA) -> list[str]:
     plan = planned(many_tracks(), format)
-    return track_argv("ffmpeg", plan.source, plan.track(plan.outputs[0].tracks[number]), Path("/pieces/track"))
+    return track_argv("ffmpeg", plan.source, media, plan.track(plan.outputs[0].tracks[number]), Path("/pieces/track"))
 
 
 TRACK_INPUT = [
@@ -245,15 +249,15 @@ def test_track_is_made_in_one_run_over_the_whole_source(format: FormatName, numb
     assert track(format, number) == [*TRACK_INPUT, *rest]
 
 
-def mux(plan: Plan) -> list[str]:
+def mux(plan: Plan, media: Readable | None = None) -> list[str]:
     """Mux the only output of the plan, of a join list when it has pieces."""
     output = plan.outputs[0]
     video = plan.rendition(output.video) if output.video else None
     tracks = [(plan.track(name), Path(f"/pieces/{number}")) for number, name in enumerate(output.tracks)]
     join_list = Path("/pieces/list") if video and video.segments else None
     return mux_argv(
-        "ffmpeg", plan.source, output, video=video, join_list=join_list, tracks=tracks, metadata=Path("/pieces/tags"),
-        out=Path("/out/file"),
+        "ffmpeg", plan.source, media, output, video=video, join_list=join_list, tracks=tracks,
+        metadata=Path("/pieces/tags"), out=Path("/out/file"),
     )  # fmt: skip
 
 
@@ -304,12 +308,48 @@ def test_mp3_is_muxed_of_one_track_and_starts_at_zero():
     ]  # fmt: skip
 
 
-def test_copied_video_is_muxed_from_the_source():
-    assert mux(planned(late_source(audio=()), codec="copy")) == [
-        "ffmpeg", *QUIET, "-copyts", "-itsoffset", "-0.500000", "-f", "mov", "-protocol_whitelist", "file",
-        "-format_whitelist", "mov", "-i", "file:/media/in.mp4", "-f", "ffmetadata", "-i", "file:/pieces/tags",
+@pytest.mark.parametrize(
+    ("media", "address"),
+    [(MEDIA, ["file", "-format_whitelist", "mov", "-i", "file:/media/in.mp4"]),
+     (SERVED, ["http,tcp", "-format_whitelist", "mov", "-i", "http://127.0.0.1:8000/secret"])],
+    ids=["file", "served"],
+)  # fmt: skip
+def test_copied_video_is_muxed_from_the_source(media: Readable, address: list[str]):
+    assert mux(planned(late_source(audio=()), codec="copy"), media) == [
+        "ffmpeg", *QUIET, "-copyts", "-itsoffset", "-0.500000", "-f", "mov", "-protocol_whitelist", *address,
+        "-f", "ffmetadata", "-i", "file:/pieces/tags",
         "-map", "0:0", "-map_metadata", "1", "-map_chapters", "1", "-c", "copy", "-video_track_timescale", "12800",
         "-disposition:v:0", "default", "-movflags", "+faststart", "-f", "mp4", "file:/out/file",
+    ]  # fmt: skip
+
+
+def served(argv: list[str]) -> list[str]:
+    """The same argv when the source is read from this machine's server: it may open nothing else, and no file."""
+    protocols = argv.index("-protocol_whitelist") + 1
+    address = argv.index("-i") + 1
+    argv = [*argv]
+    argv[protocols], argv[address] = "http,tcp", "http://127.0.0.1:8000/secret"
+    return argv
+
+
+def test_served_source_is_encoded_like_a_file():
+    plan = planned(late_source())
+    assert encode(plan, media=SERVED) == served(encode(plan))
+    assert track("mp4", 0, SERVED) == served(track("mp4", 0))
+
+
+@pytest.mark.parametrize(
+    ("media", "protocols", "address"),
+    [(MEDIA, "file", "file:/media/in.mp4"), (SERVED, "http,tcp", "http://127.0.0.1:8000/secret")],
+    ids=["file", "served"],
+)
+def test_scan_decodes_the_video_from_the_start_of_the_source_and_prints_its_times(
+    media: Readable, protocols: str, address: str
+):
+    assert scan_argv("ffmpeg", late_source(), media, max_pixels=1_000_000) == [
+        "ffmpeg", *QUIET[:6], "-f", "mov", "-copyts", "-format_whitelist", "mov", "-max_pixels", "1000000",
+        "-protocol_whitelist", protocols, "-i", address, "-map", "0:0",
+        "-f", "framecrc", "-c:v", "wrapped_avframe", "-enc_time_base", "1/12800", "-fps_mode", "passthrough", "pipe:1",
     ]  # fmt: skip
 
 

@@ -13,8 +13,8 @@ from typing import Any
 import pytest
 
 from reelmill.planning.plan import VideoRendition
-from tests.hard_media import HARD_CASES, HardCase
-from tests.pipeline import Encoded, HardMedia, decoded_frames, encode_video, fast_profile, prepare
+from tests.hard_media import HARD_CASES, HardCase, HardMedia
+from tests.pipeline import Encoded, decoded_frames, encode_video, fast_profile, prepare
 
 AWKWARD_S = 1.3
 """Segments this long begin beside every keyframe there is."""
@@ -69,11 +69,6 @@ UNCUT = {
 
 SMALL = fast_profile(height=180)
 """For clips of large pictures: each small one still stands for all pixels of its frame, and what is cut is time."""
-
-
-@pytest.fixture(scope="session")
-def hard_media(tmp_path_factory: pytest.TempPathFactory) -> HardMedia:
-    return HardMedia(tmp_path_factory.mktemp("hard"))
 
 
 @pytest.mark.slow
@@ -163,7 +158,7 @@ def frames_of_pieces(encoded: Encoded, folder: Path) -> list[tuple[Fraction, str
     return [
         (time_s + segment.start * rendition.time_base + origin_s, md5)
         for segment, piece in zip(rendition.segments, encoded.pieces[rendition.id], strict=True)
-        for time_s, md5 in decoded_frames(encoded.folder / piece.file_name, folder, "-enc_time_base", "demux")
+        for time_s, md5 in decoded_frames(encoded.path(piece), folder, "-enc_time_base", "demux")
     ]
 
 
@@ -190,7 +185,7 @@ def frames_of_source(encoded: Encoded, folder: Path) -> list[tuple[Fraction, str
     # How a decoder conceals damage depends on its number of threads: one, in the pieces.
     damaged = any(piece.messages for piece in encoded.pieces[rendition.id])
     one_thread = ("-threads", "1") if damaged else ()
-    frames = decoded_frames(encoded.plan.source.path, folder, *options, inputs=one_thread)
+    frames = decoded_frames(Path(encoded.plan.source.location), folder, *options, inputs=one_thread)
     return [(time_s + origin_s, md5) for time_s, md5 in frames]
 
 

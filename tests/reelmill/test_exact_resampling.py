@@ -6,16 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from reelmill.encoding.pieces import encode_segment
-from reelmill.job import TranscodeJob
-from reelmill.planning.planner import make_plan
-from reelmill.preparing import accept_job, probe_job
-from reelmill.profiles.profile import Profile
 from tests.ffmpeg_tool import frame_times
-from tests.hard_media import HARD_CASES
-
-_CASES = {case.name: case for case in HARD_CASES}
-_LOSSLESS = {"codec": "h264", "crf": 0.0, "preset": "ultrafast"}
+from tests.hard_media import HardMedia
+from tests.pipeline import encode_video, fast_profile, prepare
 
 
 @pytest.mark.parametrize(
@@ -28,26 +21,19 @@ _LOSSLESS = {"codec": "h264", "crf": 0.0, "preset": "ultrafast"}
         ("interlaced_mpeg2", {"deinterlace": "auto", "frame_rate": "50"}),
     ],
 )
-def test_pieces_of_a_resampled_video_equal_one_run(name: str, video: dict[str, object], tmp_path: Path):
-    source = tmp_path / _CASES[name].filename
-    _CASES[name].build(source)
-    cut, in_pieces = _encoded(source, video, 1.3, tmp_path / "cut")
-    whole, in_one = _encoded(source, video, 1e6, tmp_path / "whole")
+def test_pieces_of_a_resampled_video_equal_one_run(
+    name: str, video: dict[str, object], hard_media: HardMedia, tmp_path: Path
+):
+    cut, in_pieces = _encoded(hard_media(name), video, 1.3, tmp_path / "cut")
+    whole, in_one = _encoded(hard_media(name), video, 1e6, tmp_path / "whole")
     assert (cut > 4, whole) == (True, 1)
     assert in_pieces == in_one
 
 
 def _encoded(path: Path, video: dict[str, object], segment_s: float, folder: Path) -> tuple[int, list[str]]:
     """Return the number of pieces, and the digest of every frame in them."""
-    folder.mkdir()
-    profile = Profile.model_validate({"version": 1, "name": "lossless", "video": {**_LOSSLESS, **video}})
-    source, index = probe_job(accept_job(TranscodeJob(source=str(path))), "test")
-    plan = make_plan(
-        job_key="test", base_name="out", source=source, index=index, profile=profile, formats=("mkv",), workers=2,
-        segment_s=segment_s, default_segment_s=30, most_encode_tasks=1000,
-    )  # fmt: skip
-    digests: list[str] = []
-    for segment in plan.video[0].segments:
-        record = encode_segment(source, plan.video[0], segment, folder=folder, threads=1, strict=False, attempt="test")
-        digests += [digest for _, digest in frame_times(folder / record.file_name)]
-    return len(plan.video[0].segments), digests
+    profile = fast_profile(codec="h264", crf=0.0, **video)
+    encoded = encode_video(prepare(path, folder, ("mkv",), segment_s, profile), folder)
+    assert encoded.tries == 1, "by the first plan, the one that is tried here"
+    pieces = encoded.pieces[encoded.plan.video[0].id]
+    return len(pieces), [digest for piece in pieces for _, digest in frame_times(encoded.path(piece))]

@@ -12,28 +12,13 @@ from reelmill.errors import InvalidProfile, NoAudioStream, NoVideoStream
 from reelmill.formats import FORMATS, FormatName
 from reelmill.media.source import OtherStream, Source
 from reelmill.planning.plan import LeftOut, OutputPlan, Plan
-from reelmill.planning.planner import make_plan
-from reelmill.profiles.profile import Profile
-from tests.made_sources import made_audio, made_index, made_source, made_subtitles, made_video
+from tests.made_sources import made_audio, made_plan, made_source, made_subtitles, made_video
 
 VIDEO_FORMATS = [each.name for each in FORMATS.values() if not each.is_audio_only]
 
 
-def planned(
-    source: Source,
-    formats: Sequence[FormatName] = ("mp4",),
-    *,
-    segment_s: float | None = 5,
-    workers: int = 2,
-    most_encode_tasks: int = 1000,
-    whole_because: str | None = None,
-    **profile: Any,
-) -> Plan:
-    return make_plan(
-        job_key="key", base_name="film", source=source, index=made_index(source) if source.video else None,
-        profile=Profile.model_validate({"version": 1, "name": "test"} | profile), formats=formats, workers=workers,
-        segment_s=segment_s, default_segment_s=30, most_encode_tasks=most_encode_tasks, whole_because=whole_because,
-    )  # fmt: skip
+def planned(source: Source, formats: Sequence[FormatName] = ("mp4",), **profile: Any) -> Plan:
+    return made_plan(source, formats, profile)
 
 
 def output(plan: Plan, format: FormatName) -> OutputPlan:
@@ -96,19 +81,19 @@ def test_tracks_come_longest_first():
     st.integers(1, 32),
 )  # fmt: skip
 def test_encode_tasks_have_an_upper_bound(formats: list[FormatName], most: int, segment_s: float, workers: int):
-    plan = planned(made_source(), formats, segment_s=segment_s, workers=workers, most_encode_tasks=most)
+    plan = made_plan(made_source(), formats, segment_s=segment_s, workers=workers, most_encode_tasks=most)
     assert len(plan.order) <= max(most, len(plan.video))
     assert plan.encoder_threads >= 1
 
 
 @pytest.mark.parametrize(("tasks", "threads"), [(1, 8), (3, 2), (12, 1)])
 def test_cores_are_shared_out_when_there_are_fewer_segments(tasks: int, threads: int):
-    plan = planned(made_source(), segment_s=60 / tasks, workers=8)
+    plan = made_plan(made_source(), segment_s=60 / tasks, workers=8)
     assert (len(plan.order), plan.encoder_threads) == (tasks, threads)
 
 
 def test_plan_that_must_not_cut_says_why():
-    plan = planned(made_source(), ["mp4", "webm"], whole_because="damaged: no picture")
+    plan = made_plan(made_source(), ["mp4", "webm"], whole_because="damaged: no picture")
     assert [len(each.segments) for each in plan.video] == [1, 1]
     assert plan.reasons == ("not cut: damaged: no picture",)
 

@@ -8,21 +8,28 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable
+from contextlib import AbstractContextManager
+from itertools import groupby
 from pathlib import Path
 
 import pytest
 
-from reelmill import publishing
 from reelmill.errors import JobRejected, OutputCollision
 from reelmill.manifest import FILE_NAME, Manifest, OutputReport, SourceReport, read_manifest
-from reelmill.publishing import attempt_folder, finished_manifest, publish, refuse_taken
+from reelmill.publishing import draft_for, finished_manifest, publish, refuse_taken
+from reelmill.storage.opening import open_store
+from reelmill.storage.store import Draft, Staged
+from reelmill.workspace import Workspace
 from tests.live_jobs import files_below
 
 KEY, OTHER_KEY = "a" * 40, "b" * 40
+ATTEMPT = "1" * 32
 MADE = {"clip.mp4": b"an mp4", "clip.flv": b"an flv"}
 
+Drafting = AbstractContextManager[Draft]
 
-def manifest_of(files: dict[str, bytes], key: str = KEY) -> Manifest:
+
+def manifest_of(files: dict[str, bytes], key: str = KEY, attempt: str = ATTEMPT) -> Manifest:
     source = SourceReport(
         file_name="clip.mkv", identity="i", size_bytes=1, format="matroska", duration_s=1, frames=25,
         frames_known_from="packets",
@@ -35,8 +42,9 @@ def manifest_of(files: dict[str, bytes], key: str = KEY) -> Manifest:
         for name, content in files.items()
     )  # fmt: skip
     return Manifest(
-        job_key=key, reelmill_version="0", ffmpeg_version="0", profile="default", created="2026-01-01T00:00:00+00:00",
-        wall_s=1, source=source, outputs=outputs, renditions=(), reasons=(), warnings=(),
+        job_key=key, attempt=attempt, reelmill_version="0", ffmpeg_version="0", profile="default",
+        created="2026-01-01T00:00:00+00:00", wall_s=1, source=source, outputs=outputs, renditions=(), reasons=(),
+        warnings=(),
     )  # fmt: skip
 
 
@@ -45,13 +53,22 @@ def write(folder: Path, files: dict[str, bytes]) -> None:
         (folder / name).write_bytes(content)
 
 
-def run_attempt(output: Path, files: dict[str, bytes] = MADE, *, key: str = KEY, attempt: str = "1" * 32) -> Manifest:
+def stage(draft: Draft, files: dict[str, bytes]) -> list[Staged]:
+    write(draft.folder, files)
+    return [draft.stage(name, hashlib.sha256(content).hexdigest()) for name, content in files.items()]
+
+
+def draft_in(output: Path, key: str = KEY, attempt: str = ATTEMPT, files: dict[str, bytes] = MADE) -> Drafting:
+    workspace = Workspace(open_store(output.parent / "work"), output.parent / "work" / "pieces")
+    return draft_for(output, list(files), workspace, key, attempt)
+
+
+def run_attempt(output: Path, files: dict[str, bytes] = MADE, *, key: str = KEY, attempt: str = ATTEMPT) -> Manifest:
     """Do as the flow does, for outputs that are made of nothing."""
-    manifest = manifest_of(files, key)
+    manifest = manifest_of(files, key, attempt)
     refuse_taken(output, key, list(files))
-    with attempt_folder(output, key, attempt) as folder:
-        write(folder, files)
-        publish(manifest, folder, output)
+    with draft_in(output, key, attempt, files) as draft:
+        publish(manifest, stage(draft, files), draft, output)
     return manifest
 
 
@@ -64,8 +81,15 @@ def test_outputs_and_manifest_are_all_there_is_in_the_end(output: Path):
     manifest = run_attempt(output)
     assert {each: (output / each).read_bytes() for each in MADE} == MADE
     assert set(files_below(output)) == {*MADE, FILE_NAME}
-    assert read_manifest(output) == manifest == finished_manifest(output, KEY)
+    assert read_manifest(open_store(output)) == manifest == finished_manifest(output, KEY)
     assert {each.stat().st_nlink for each in output.iterdir()} == {1}
+
+
+def test_who_may_read_the_outputs_may_read_the_manifest(output: Path):
+    run_attempt(output)
+    assert {each.name: oct(each.stat().st_mode) for each in output.iterdir()} == dict.fromkeys(
+        [*MADE, FILE_NAME], oct((output / "clip.mp4").stat().st_mode)
+    )
 
 
 def test_manifest_appears_when_every_output_is_complete(output: Path, monkeypatch: pytest.MonkeyPatch):
@@ -84,21 +108,23 @@ def test_manifest_appears_when_every_output_is_complete(output: Path, monkeypatc
 
 
 def test_outputs_are_on_the_disk_before_the_manifest_is(output: Path, monkeypatch: pytest.MonkeyPatch):
-    synced: list[str] = []
+    synced: list[int] = []
     fsync = os.fsync
 
     def note(descriptor: int) -> None:
-        synced.append(Path(f"/proc/self/fd/{descriptor}").readlink().name)
+        synced.append(os.fstat(descriptor).st_ino)
         fsync(descriptor)
 
     monkeypatch.setattr(os, "fsync", note)
     run_attempt(output)
-    assert synced == [*MADE, FILE_NAME, output.name]
+    names = {each.stat().st_ino: each.name for each in (output, *output.iterdir())}
+    in_order = [name for name, _ in groupby(names[each] for each in synced)]
+    assert in_order == [*MADE, output.name, FILE_NAME, output.name], "the folder, too, has the names of the outputs"
 
 
 def test_nothing_is_visible_while_an_attempt_is_at_work(output: Path):
-    with attempt_folder(output, KEY, "1" * 32) as folder:
-        write(folder, MADE)
+    with draft_in(output) as draft:
+        stage(draft, MADE)
         assert [each.name for each in output.iterdir() if not each.name.startswith(".")] == []
         assert finished_manifest(output, KEY) is None
 
@@ -159,10 +185,10 @@ def appears_meanwhile(output: Path) -> Callable[[str], None]:
     """Run an attempt during which somebody puts a file under this name into the output folder."""
 
     def attempt(name: str) -> None:
-        with attempt_folder(output, KEY, "1" * 32) as folder:
-            write(folder, MADE)
+        with draft_in(output) as draft:
+            staged = stage(draft, MADE)
             write(output, {name: b"holiday"})
-            publish(manifest_of(MADE), folder, output)
+            publish(manifest_of(MADE), staged, draft, output)
 
     return attempt
 
@@ -200,8 +226,9 @@ def test_file_under_an_output_name_is_kept_also_where_an_attempt_was_killed(outp
     assert not (output / "clip.flv").exists()
 
 
-def test_folder_under_an_output_name_is_refused(output: Path):
-    (output / "clip.mp4").mkdir(parents=True)
+@pytest.mark.parametrize("name", ["clip.mp4", FILE_NAME])
+def test_folder_under_an_output_name_is_refused(name: str, output: Path):
+    (output / name).mkdir(parents=True)
     with pytest.raises(OutputCollision):
         run_attempt(output)
 
@@ -217,11 +244,33 @@ def test_dangling_link_under_an_output_name_is_not_followed(output: Path, tmp_pa
 # What failed and killed attempts leave
 
 
+def publish_by_fits_and_starts(output: Path) -> None:
+    """Fail behind the first output, try again, and try again when all was done and only the answer was lost."""
+    with draft_in(output) as draft:
+        staged = stage(draft, MADE)
+        draft.publish(staged[0])
+        for _ in range(2):
+            publish(manifest_of(MADE), staged, draft, output)
+
+
+def test_publishing_that_failed_halfway_can_be_tried_again(output: Path):
+    publish_by_fits_and_starts(output)
+    assert finished_manifest(output, KEY) == manifest_of(MADE)
+    assert set(files_below(output)) == {*MADE, FILE_NAME}
+
+
+@pytest.mark.usefixtures("no_links")
+def test_publishing_that_failed_halfway_can_be_tried_again_where_there_are_no_links(output: Path):
+    publish_by_fits_and_starts(output)
+    assert finished_manifest(output, KEY) == manifest_of(MADE)
+    assert set(files_below(output)) == {*MADE, FILE_NAME}
+
+
 def fail_in_an_attempt(
     output: Path, error: type[BaseException] = RuntimeError, meanwhile: dict[str, bytes] | None = None
 ) -> None:
-    with attempt_folder(output, KEY, "1" * 32) as folder:
-        write(folder, MADE)
+    with draft_in(output) as draft:
+        stage(draft, MADE)
         write(output, meanwhile or {})
         raise error
 
@@ -248,7 +297,7 @@ def test_output_folder_in_which_somebody_put_a_file_stays(output: Path):
 
 def test_output_folder_that_cannot_be_made_is_refused(tmp_path: Path):
     (tmp_path / "file").write_text("not a folder")
-    with pytest.raises(JobRejected, match="output"), attempt_folder(tmp_path / "file" / "out", KEY, "1" * 32):
+    with pytest.raises(JobRejected, match="output"), draft_in(tmp_path / "file" / "out"):
         pass
 
 
@@ -258,27 +307,32 @@ def killed_attempt(output: Path, after: str) -> None:
 import os, signal
 from pathlib import Path
 from tests.reelmill import test_publishing as t
-from reelmill import publishing
+from reelmill.storage import local
 
 def die(*_, **__):
     os.kill(os.getpid(), signal.SIGKILL)
 
 link = os.link
 if {after!r} == "work":
-    publishing.publish = t.publish = die
+    t.publish = die
 elif {after!r} == "first link":
     os.link = lambda *given: (link(*given), die())
 elif {after!r} == "links":
-    Path.write_text = die
+    os.link = lambda file, target: (link(file, target), die() if target.name == list(t.MADE)[-1] else None)
+elif {after!r} == "draft of the manifest":
+    os.link = lambda file, target: die() if target.name == t.FILE_NAME else link(file, target)
+elif {after!r} == "removal of the old manifest":
+    delete = local.LocalStore.delete
+    local.LocalStore.delete = lambda self, *keys: (delete(self, *keys), die() if t.FILE_NAME in keys else None)
 elif {after!r} == "manifest":
-    publishing.shutil.rmtree = die
-t.run_attempt(Path({str(output)!r}))
+    local.shutil.rmtree = die
+t.run_attempt(Path({str(output)!r}), attempt="3" * 32)
 """
     done = subprocess.run([sys.executable, "-c", code], cwd=Path(__file__).parents[2], timeout=60)
     assert done.returncode == -signal.SIGKILL
 
 
-@pytest.mark.parametrize("after", ["work", "first link", "links"])
+@pytest.mark.parametrize("after", ["work", "first link", "links", "draft of the manifest"])
 def test_next_attempt_takes_back_what_a_killed_one_left(after: str, output: Path):
     killed_attempt(output, after)
     assert [each for each in output.iterdir() if each.is_dir()]
@@ -288,6 +342,15 @@ def test_next_attempt_takes_back_what_a_killed_one_left(after: str, output: Path
     assert set(files_below(output)) == {*MADE, FILE_NAME}
     assert {each: (output / each).read_bytes() for each in MADE} == again
     assert [each for each in output.iterdir() if each.is_dir()] == []
+
+
+def test_job_whose_old_result_was_being_replaced_by_a_killed_attempt_can_be_done_again(output: Path):
+    run_attempt(output)
+    (output / "clip.flv").write_bytes(b"cut off")
+    killed_attempt(output, "removal of the old manifest")
+    run_attempt(output, attempt="2" * 32)
+    assert finished_manifest(output, KEY) is not None
+    assert set(files_below(output)) == {*MADE, FILE_NAME}
 
 
 def test_attempt_killed_after_its_manifest_has_published(output: Path):
@@ -312,7 +375,7 @@ def no_links(monkeypatch: pytest.MonkeyPatch) -> None:
     def link(_: Path, target: Path) -> None:
         raise FileExistsError if os.path.lexists(target) else PermissionError(1, "Operation not permitted")
 
-    monkeypatch.setattr(publishing.os, "link", link)
+    monkeypatch.setattr(os, "link", link)
 
 
 @pytest.mark.usefixtures("no_links")
@@ -326,3 +389,12 @@ def test_file_is_not_overwritten_where_there_are_no_links(output: Path, appears_
     with pytest.raises(OutputCollision):
         appears_meanwhile("clip.mp4")
     assert (output / "clip.mp4").read_bytes() == b"holiday"
+
+
+@pytest.mark.usefixtures("no_links")
+def test_collision_at_the_last_output_leaves_none_of_the_others_where_there_are_no_links(
+    output: Path, appears_meanwhile: Callable[[str], None]
+):
+    with pytest.raises(OutputCollision):
+        appears_meanwhile("clip.flv")
+    assert files_below(output) == ["clip.flv"]

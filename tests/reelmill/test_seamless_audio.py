@@ -8,8 +8,8 @@ import pytest
 
 from reelmill.formats import FormatName
 from reelmill.profiles.profile import Profile
-from tests.hard_media import sine_source
-from tests.pipeline import HardMedia, run_job
+from tests.hard_media import HardMedia, sine_source
+from tests.pipeline import run_job
 
 pytestmark = pytest.mark.slow
 
@@ -28,11 +28,6 @@ def sine(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("sine") / "sine.mkv"
     sine_source(path, SECONDS, RATE_HZ)
     return path
-
-
-@pytest.fixture(scope="session")
-def hard_media(tmp_path_factory: pytest.TempPathFactory) -> HardMedia:
-    return HardMedia(tmp_path_factory.mktemp("hard"))
 
 
 @pytest.mark.parametrize(

@@ -16,7 +16,8 @@ from reelmill.encoding.commands import join_list_text, metadata_text, mux_argv
 from reelmill.errors import VerifyFailed
 from reelmill.formats import FormatName
 from tests.ffmpeg_tool import run_ffmpeg
-from tests.pipeline import Finished, HardMedia, fast_profile, merge, run_job, verify
+from tests.hard_media import HardMedia
+from tests.pipeline import Finished, fast_profile, merge, run_job, verify
 
 pytestmark = pytest.mark.slow
 
@@ -37,11 +38,6 @@ class Jobs:
 
     def of(self, format: FormatName) -> Finished:
         return self.webm if format == "webm" else self.good
-
-
-@pytest.fixture(scope="session")
-def hard_media(tmp_path_factory: pytest.TempPathFactory) -> HardMedia:
-    return HardMedia(tmp_path_factory.mktemp("hard"))
 
 
 @pytest.fixture(scope="session")
@@ -109,11 +105,11 @@ def test_piece_of_another_source_is_found_out(format: FormatName, jobs: Jobs, ha
     negative = tmp_path / "negative.mp4"
     run_ffmpeg("-i", hard_media("cfr_h264"), "-vf", "negate", "-preset", "ultrafast", "-c:a", "copy", negative)
     other = run_job(negative, tmp_path / "other", (format,), FIVE_PIECES_S, fast_profile())
-    theirs = other.encoded.pieces[_video(other, format)][2].file_name
+    theirs = other.encoded.path(other.encoded.pieces[_video(other, format)][2])
 
     def with_a_foreign_third(entries: list[str]) -> list[str]:
         lines = entries[2].splitlines()
-        return [*entries[:2], "\n".join([f"file '{other.encoded.folder / theirs}'", *lines[1:], ""]), *entries[3:]]
+        return [*entries[:2], "\n".join([f"file '{theirs}'", *lines[1:], ""]), *entries[3:]]
 
     with pytest.raises(VerifyFailed):
         verify(jobs.good, format, muxed(jobs.good, format, tmp_path, with_a_foreign_third))
@@ -187,17 +183,16 @@ def muxed(
     """Mux an output anew into `folder`, of a join list that `tamper` changed and of tracks moved by `shift_s`."""
     output = next(each for each in job.plan.outputs if each.format == format)
     video = job.plan.rendition(_video(job, format))
-    files = [job.encoded.folder / each.file_name for each in job.encoded.pieces[video.id]]
+    files = [job.encoded.path(each) for each in job.encoded.pieces[video.id]]
     entries = pieces_of(join_list_text(video, files))
     # Absolute names: the list lies elsewhere. The last piece has no duration, which only the last may lack.
-    entries = [each.replace("file '", f"file '{job.encoded.folder}/") for each in entries]
+    entries = [each.replace("file '", f"file '{job.encoded.workspace.cache}/") for each in entries]
     join_list, tags = folder / "list.ffconcat", folder / "tags"
-    entries = [each.replace(f"'{job.encoded.folder}//", "'/") for each in tamper(entries)]
-    join_list.write_text("ffconcat version 1.0\n" + "".join(entries))
+    join_list.write_text("ffconcat version 1.0\n" + "".join(tamper(entries)))
     tags.write_text(metadata_text(job.plan.source))
     tracks = []
     for name in output.tracks:
-        made = job.encoded.folder / job.tracks[name].file_name
+        made = job.encoded.path(job.tracks[name])
         moved = folder / f"{name}{made.suffix}"
         offset = ("-itsoffset", str(shift_s)) if shift_s >= 0 else ("-ss", str(-shift_s))
         run_ffmpeg(*offset, "-i", made, "-c", "copy", "-strict", "unofficial", moved)
@@ -205,9 +200,10 @@ def muxed(
     out = folder / f"tampered.{format}"
     run_ffmpeg(
         *mux_argv(
-            "ffmpeg", job.plan.source, output, video=video, join_list=join_list, tracks=tracks, metadata=tags, out=out
+            "ffmpeg", job.plan.source, None, output,
+            video=video, join_list=join_list, tracks=tracks, metadata=tags, out=out,
         )[1:]
-    )
+    )  # fmt: skip
     return out
 
 

@@ -14,6 +14,10 @@ from reelmill.errors import (
     ReelmillError,
     SegmentInexact,
     SourceChanged,
+    StoreConflict,
+    StoreFailed,
+    StoreThrottled,
+    StoreUnreachable,
     ToolFailed,
     ToolKilled,
     ToolMissing,
@@ -23,10 +27,13 @@ from reelmill.errors import (
 from tasks.retrying import RETRY_DELAYS_S, is_worth_retrying
 
 ARGV = ["/usr/bin/ffmpeg", "-i", "x"]
-PASSING = [ToolFailed(ARGV, 1, "no"), ToolStalled(ARGV, -9, ""), ToolKilled(ARGV, -9, "")]
+PASSING = [
+    ToolFailed(ARGV, 1, "no"), ToolStalled(ARGV, -9, ""), ToolKilled(ARGV, -9, ""), StoreFailed("x"),
+    StoreThrottled("x"), StoreUnreachable("x"),
+]  # fmt: skip
 LASTING = [
     MediaDamaged("x"), SourceChanged("x"), ToolMissing("x"), SegmentInexact("x"), VerifyFailed("x"), JobCancelled("x"),
-    JobRejected("x"), ValueError("x"), MemoryError(), KeyboardInterrupt(),
+    JobRejected("x"), StoreConflict("x"), ValueError("x"), MemoryError(), KeyboardInterrupt(),
 ]  # fmt: skip
 
 
@@ -35,7 +42,7 @@ def judged(state: State) -> bool:
 
 
 @pytest.mark.parametrize("error", PASSING, ids=lambda error: type(error).__name__)
-def test_tool_that_failed_is_tried_again(error: Exception):
+def test_tool_or_store_that_failed_is_tried_again(error: Exception):
     assert judged(Failed(data=error)) is True
 
 
@@ -47,7 +54,7 @@ def test_what_will_not_pass_is_not_tried_again(error: BaseException):
 
 def test_every_error_is_judged_by_its_kind():
     retried = {each.__name__ for each in ReelmillError.tree() if each.retryable}
-    assert retried == {"ToolFailed", "ToolStalled", "ToolKilled"}
+    assert retried == {type(each).__name__ for each in PASSING}
 
 
 @pytest.mark.parametrize(

@@ -1,80 +1,22 @@
-"""The one door to other processes: what it reports, and that nothing it started outlives the wait for it."""
+"""The one door to other processes: what it reports, how it fails, and what a tool is given."""
 
-import ctypes
 import os
 import pickle
 import signal
-import sys
-import threading
 import time
-from collections.abc import Callable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
-from subprocess import PIPE, Popen
 
-import imageio_ffmpeg
-import psutil
 import pytest
 
-from reelmill.errors import JobCancelled, ToolFailed, ToolKilled, ToolMissing, ToolStalled
+from reelmill.errors import ToolFailed, ToolKilled, ToolMissing, ToolStalled
 from reelmill.media import tool, tool_watch
-from reelmill.media.tool import Progress, ToolRun, cancel_job, forget_job, is_cancelled, run_tool
+from reelmill.media.tool import Progress
 from reelmill.settings import settings
+from tests.ffmpeg_tool import FFMPEG
+from tests.live_jobs import wait_until
+from tests.tool_runs import ENDLESS, QUIET, InThread, Tools, clip, python, run
 
-FFMPEG: str = imageio_ffmpeg.get_ffmpeg_exe()
-QUIET = [FFMPEG, "-hide_banner", "-nostdin", "-loglevel", "level+warning", "-progress", "pipe:1", "-nostats", "-y"]
-ENDLESS = [*QUIET, "-re", "-f", "lavfi", "-i", "testsrc2=s=64x64", "-f", "null", "-"]
-
-
-Tools = Callable[[], list[psutil.Process]]
-InThread = Callable[..., Future[ToolRun]]
-
-
-@pytest.fixture(autouse=True)
-def tools() -> Iterator[Tools]:
-    """List the processes below this one that a test started. Every test here must leave none."""
-    before = psutil.Process().children(recursive=True)
-
-    def started() -> list[psutil.Process]:
-        return [process for process in psutil.Process().children(recursive=True) if process not in before]
-
-    yield started
-    assert started() == []
-
-
-@pytest.fixture
-def job_key(request: pytest.FixtureRequest) -> Iterator[str]:
-    key: str = request.node.nodeid
-    yield key
-    forget_job(key)
-
-
-def run(argv: list[str], *, job_key: str = "job", stall_timeout_s: float = 20, **options: object) -> ToolRun:
-    return run_tool(argv, job_key=job_key, stall_timeout_s=stall_timeout_s, **options)  # type: ignore[arg-type]
-
-
-def python(code: str) -> list[str]:
-    return [sys.executable, "-I", "-S", "-c", f"import os, signal, sys, time; {code}"]
-
-
-def clip(frames: int, *output: str) -> list[str]:
-    return [*QUIET, "-f", "lavfi", "-i", "testsrc2=s=64x64:r=25", "-frames:v", str(frames), *output]
-
-
-def wait_until(condition: Callable[[], object], within_s: float = 10) -> float:
-    """Wait for `condition`; return the seconds it took."""
-    began = time.monotonic()
-    while not condition():
-        assert time.monotonic() - began < within_s, "waited in vain"
-        time.sleep(0.02)
-    return time.monotonic() - began
-
-
-@pytest.fixture
-def in_thread() -> Iterator[InThread]:
-    with ThreadPoolExecutor() as threads:
-        yield lambda *args, **kwargs: threads.submit(run, *args, **kwargs)
-
+pytestmark = pytest.mark.usefixtures("tools")
 
 # What a run reports
 
@@ -255,125 +197,6 @@ def test_work_without_an_end_is_a_stall_at_last(monkeypatch: pytest.MonkeyPatch)
     with pytest.raises(ToolStalled):
         run(python("all(iter(lambda: True, False))"), stall_timeout_s=0.3)
     assert time.monotonic() - began > 4 * 0.3
-
-
-# Cancelling
-
-
-def test_cancel_kills_the_tool_and_what_it_started(job_key: str, tools: Tools, in_thread: InThread):
-    running = in_thread(["sh", "-c", "sleep 60 & (sleep 60; true) & wait"], job_key=job_key)
-    wait_until(lambda: len(tools()) == 4)
-    began = time.monotonic()
-    cancel_job(job_key)
-    with pytest.raises(JobCancelled):
-        running.result(5)
-    wait_until(lambda: not tools())
-    assert time.monotonic() - began < 2
-
-
-def test_a_cancelled_job_starts_nothing_until_it_is_forgotten(job_key: str):
-    assert not is_cancelled(job_key)
-    cancel_job(job_key)
-    assert is_cancelled(job_key)
-    with pytest.raises(JobCancelled):
-        run(python("pass"), job_key=job_key)
-    run(python("pass"), job_key="another")
-    forget_job(job_key)
-    run(python("pass"), job_key=job_key)
-
-
-def test_cancel_reaches_one_job_only_even_when_forgotten_at_once(job_key: str, tools: Tools, in_thread: InThread):
-    spared = in_thread(python("time.sleep(1)"), job_key="another")
-    running = [in_thread(ENDLESS, job_key=job_key) for _ in range(2)]
-    wait_until(lambda: len(tools()) == 3)
-    cancel_job(job_key)
-    forget_job(job_key)
-    for future in running:
-        with pytest.raises(JobCancelled):
-            future.result(2)
-    assert spared.result(5).wall_s > 0.9
-
-
-def test_cancel_kills_the_tool_of_a_thread_that_is_busy_elsewhere(job_key: str, tools: Tools):
-    def cancel_and_stay(progress: Progress) -> None:
-        cancel_job(job_key)
-        wait_until(lambda: all(process.status() == psutil.STATUS_ZOMBIE for process in tools()), within_s=2)
-
-    with pytest.raises(JobCancelled):
-        run(ENDLESS, job_key=job_key, on_progress=cancel_and_stay)
-
-
-def test_cancel_in_the_middle_of_starts_leaves_nothing(job_key: str, in_thread: InThread):
-    for _ in range(15):
-        running = [in_thread(["sleep", "60"], job_key=job_key) for _ in range(3)]
-        time.sleep(0.003)
-        cancel_job(job_key)
-        for future in running:
-            with pytest.raises(JobCancelled):
-                future.result(3)
-        forget_job(job_key)
-
-
-# Nothing outlives its wait
-
-
-def test_what_a_finished_tool_left_running_is_killed(tools: Tools):
-    began = time.monotonic()
-    assert run(["sh", "-c", "sleep 60 & echo ready"], capture_stdout=True).stdout == b"ready\n"
-    assert time.monotonic() - began < 2
-    wait_until(lambda: not tools(), within_s=2)
-
-
-def test_an_error_of_the_listener_ends_the_tool():
-    def fail(progress: Progress) -> None:
-        raise LookupError("listener")
-
-    with pytest.raises(LookupError):
-        run(ENDLESS, on_progress=fail)
-
-
-def test_an_exception_thrown_into_the_waiting_thread_ends_the_tool():
-    class TimedOut(BaseException):
-        pass
-
-    caught: list[BaseException] = []
-
-    def wait() -> None:
-        try:
-            run(["sleep", "60"])
-        except TimedOut as error:
-            caught.append(error)
-
-    for delay_s in [0.002, 0.004, 0.006, 0.008, 0.01, 0.02, 0.3]:
-        thread = threading.Thread(target=wait)
-        thread.start()
-        time.sleep(delay_s)
-        ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(thread.ident or 0), ctypes.py_object(TimedOut))
-        thread.join(2)
-        assert not thread.is_alive()
-    assert len(caught) == 7
-
-
-def test_kill_9_of_the_process_kills_its_tool():
-    code = f"from reelmill.media.tool import run_tool; run_tool({ENDLESS!r}, job_key='', stall_timeout_s=60)"
-    with Popen([sys.executable, "-c", code], cwd=Path(tool.__file__).parents[2], stdout=PIPE) as parent:
-        process = psutil.Process(parent.pid)
-        wait_until(lambda: any(child.name().startswith("ffmpeg") for child in process.children()))
-        ffmpeg = process.children()[0]
-        parent.kill()
-        wait_until(lambda: not ffmpeg.is_running() or ffmpeg.status() == psutil.STATUS_ZOMBIE, within_s=2)
-
-
-def test_many_threads_at_once_keep_their_runs_apart(in_thread: InThread):
-    running = [in_thread(python(f"os.write(1, b'{n}' * 50_000)"), capture_stdout=True) for n in range(24)]
-    assert [done.result(10).stdout for done in running] == [f"{n}".encode() * 50_000 for n in range(24)]
-
-
-def test_runs_leave_no_open_files():
-    before = psutil.Process().num_fds()
-    for _ in range(20):
-        run(["true"])
-    assert psutil.Process().num_fds() < before + 10  # other threads may open some
 
 
 # What a tool is given

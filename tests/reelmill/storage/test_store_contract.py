@@ -86,17 +86,20 @@ def test_etag_changes_with_the_content(store: Store):
     assert before.etag != after.etag
 
 
-def test_write_if_absent_leaves_what_is_there(store: Store):
-    store.write("lock", b"mine", if_absent=True)
-    with pytest.raises(StoreConflict):
-        store.write("lock", b"theirs", if_absent=True)
-    assert store.read("lock") == b"mine"
+def test_sealing_leaves_what_is_there(store: Store, scratch: Path):
+    with store.draft(JOB, "1" * 32, open_store(scratch / "ledger"), scratch) as draft:
+        store.write("manifest.json", b"theirs")
+        with pytest.raises(StoreConflict):
+            draft.seal("manifest.json", b"ours")
+    assert store.read("manifest.json") == b"theirs"
 
 
-def test_writing_the_same_again_if_absent_is_no_conflict(store: Store):
+def test_sealing_again_is_no_conflict(store: Store, scratch: Path):
     """The first answer may have been lost: then it is our own object that is in the way."""
-    store.write("lock", b"mine", if_absent=True)
-    store.write("lock", b"mine", if_absent=True)
+    with store.draft(JOB, "1" * 32, open_store(scratch / "ledger"), scratch) as draft:
+        draft.seal("manifest.json", b"ours")
+        draft.seal("manifest.json", b"ours")
+    assert store.read("manifest.json") == b"ours"
 
 
 @pytest.mark.parametrize("content", [b"", b"x", SEVERAL_PARTS], ids=["empty", "one byte", "several parts"])
