@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from reelmill.encoding.scan import scan_frames
@@ -10,8 +10,8 @@ from reelmill.errors import OutputCollision, SourceIncomplete
 from reelmill.formats import FORMATS, FormatName
 from reelmill.job import TranscodeJob, check_job, job_key
 from reelmill.manifest import FILE_NAME
-from reelmill.media.frame_index import FrameIndex
-from reelmill.media.probe import probe
+from reelmill.media.frame_index import EntryPoint, FrameIndex
+from reelmill.media.probe import clean_entries, probe
 from reelmill.media.source import Source
 from reelmill.media.tool import ffmpeg_version
 from reelmill.planning.plan import Plan
@@ -25,6 +25,8 @@ from reelmill.storage.pinning import pin
 from reelmill.storage.readable import Pinned
 
 _remembered: dict[tuple[object, ...], tuple[Source, FrameIndex | None]] = {}
+_looked_into: dict[tuple[str, int], bool] = {}
+"""Whether the keyframe of a source, named by its identity, at this time is a clean one."""
 _DEFAULT_PROFILE = Profile(version=1, name="default", description="The default codecs of each format")
 
 
@@ -84,7 +86,29 @@ def probe_job(accepted: AcceptedJob, attempt: str) -> tuple[Source, FrameIndex |
 def plan_job(
     accepted: AcceptedJob, source: Source, index: FrameIndex | None, *, whole_because: str | None = None
 ) -> Plan:
-    """Plan the job with this machine's settings. Pure but for those."""
+    """Plan the job with this machine's settings.
+
+    Where the container's word was taken for its keyframes, those that the plan uses are looked into; if one is not
+    what it was said to be, the plan is made anew by the careful rule for those that nobody vouches for.
+    """
+    plan = _plan(accepted, source, index, whole_because)
+    if index is None or not index.entries_are_claims:
+        return plan
+    base = index.time_base
+    wanted = {int(each.entry_s / base) for video in plan.video for each in video.segments if each.entry_s is not None}
+    unknown = sorted(pts for pts in wanted if (source.identity, pts) not in _looked_into)
+    if unknown:
+        found = zip(unknown, clean_entries(source, unknown), strict=True)
+        _looked_into.update({(source.identity, pts): clean for pts, clean in found})
+    if all(_looked_into[source.identity, pts] for pts in wanted):
+        return plan
+    entries = tuple(
+        EntryPoint(each.pts, _looked_into.get((source.identity, each.pts), False)) for each in index.entries
+    )
+    return _plan(accepted, source, replace(index, entries=entries), whole_because)
+
+
+def _plan(accepted: AcceptedJob, source: Source, index: FrameIndex | None, whole_because: str | None) -> Plan:
     job, limits = accepted.job, settings()
     return make_plan(
         job_key=accepted.key_for(source),

@@ -32,5 +32,6 @@ def scan_frames(source: Source, index: FrameIndex, *, attempt: str) -> tuple[Fra
     found = FrameIndex(
         time_base=index.time_base, times=times if ascending else array("q", sorted(times)), entries=index.entries,
         last_duration=max(int(rows[-1][3]), 1), origin="decode", fault=fault,
+        entries_are_claims=index.entries_are_claims,
     )  # fmt: skip
     return found, without_addresses(run.messages)

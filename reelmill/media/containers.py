@@ -10,11 +10,12 @@ import av
 from av.container import InputContainer
 from av.format import ContainerFormat
 
+from reelmill.media.hollow import Hollow
 from reelmill.storage.readable import Readable
 
 
 @contextmanager
-def open_container(media: Readable, demuxer: str) -> Generator[InputContainer]:
+def open_container(media: Readable | Hollow, demuxer: str) -> Generator[InputContainer]:
     """Open a file with a forced demuxer that can open nothing else.
 
     Raises PermissionError when the file refers to another one, and what PyAV raises for what it can't read.

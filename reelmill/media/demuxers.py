@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import io
 import struct
+from collections.abc import Iterator
 from typing import BinaryIO
 
 from reelmill.errors import FormatNotAllowed, MediaEmpty, MediaTruncated, MediaUnreadable, SourceIncomplete
@@ -128,9 +129,9 @@ def refuse_bad_duration(media: Readable, demuxer: str) -> None:
             raise MediaUnreadable(f"{media.name}: invalid duration ({duration})")
 
 
-def _check_boxes(file: BinaryIO, size: int, name: str) -> None:
-    """Walk the top-level boxes (ISO/IEC 14496-12, 4.2): there must be a moov, and none may end after the file."""
-    position, found = 0, set[bytes]()
+def boxes_of(file: BinaryIO, size: int) -> Iterator[tuple[bytes, int, int]]:
+    """Yield kind, start and end of the top-level boxes (ISO/IEC 14496-12, 4.2), as they announce them."""
+    position = 0
     while position + 8 <= size:
         file.seek(position)
         header = file.read(16)
@@ -139,12 +140,19 @@ def _check_boxes(file: BinaryIO, size: int, name: str) -> None:
             length = int.from_bytes(header[8:16], "big")
         elif length == 0:
             length = size - position
-        found.add(kind)
+        yield kind, position, position + length
         if length < 8:
-            break
-        if position + length > size and kind in (b"mdat", b"moov", b"moof"):
-            raise MediaTruncated(f"{name} has {size:,} of the {position + length:,} bytes it announces{SALVAGE_HINT}")
+            return
         position += length
+
+
+def _check_boxes(file: BinaryIO, size: int, name: str) -> None:
+    """There must be a moov box, and none that matters may end after the file."""
+    found = set[bytes]()
+    for kind, _, end in boxes_of(file, size):
+        found.add(kind)
+        if end > size and kind in (b"mdat", b"moov", b"moof"):
+            raise MediaTruncated(f"{name} has {size:,} of the {end:,} bytes it announces{SALVAGE_HINT}")
     if b"moov" not in found:
         raise MediaTruncated(f"{name}: the index is missing (no moov box)")
 

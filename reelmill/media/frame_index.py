@@ -27,7 +27,8 @@ class FrameIndex:
     """Presentation times of every shown frame, ascending, in `time_base` seconds.
 
     `origin` says how they were learned: from the packets (no decoding), or by decoding the source once.
-    `fault` says why the times can't be trusted as they are; None when they can.
+    `fault` says why the times can't be trusted as they are; None when they can. With `entries_are_claims` nobody has
+    looked into the keyframes: the container says that they are clean.
     """
 
     time_base: Fraction
@@ -36,6 +37,7 @@ class FrameIndex:
     last_duration: int
     origin: Origin
     fault: str | None = None
+    entries_are_claims: bool = False
 
     def __len__(self) -> int:
         return len(self.times)

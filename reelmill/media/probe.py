@@ -5,8 +5,10 @@ from __future__ import annotations
 import json
 import sys
 from array import array
+from collections.abc import Sequence
 from fractions import Fraction
 from itertools import pairwise
+from pathlib import Path
 from typing import Any
 
 from reelmill import errors
@@ -48,7 +50,8 @@ def probe(pinned: Pinned, *, job_key: str = "probe", salvage: bool = False) -> t
         argv = [sys.executable, "-m", "reelmill.media.probing", str(media), name, str(settings().max_pixels)]
         argv += ["--salvage"] if salvage else []
         try:
-            run = run_tool(argv, job_key=job_key, stall_timeout_s=settings().probe_timeout_s, capture_stdout=True)
+            timeout_s = settings().probe_timeout_s if isinstance(media, Path) else settings().stall_timeout_s
+            run = run_tool(argv, job_key=job_key, stall_timeout_s=timeout_s, capture_stdout=True)
         except ToolFailed as error:
             last_line = error.stderr_tail.strip().rsplit("\n", 1)[-1] or "it did not answer"
             raise MediaUnreadable(f"{name} could not be probed: {last_line}") from error
@@ -68,6 +71,18 @@ def probe(pinned: Pinned, *, job_key: str = "probe", salvage: bool = False) -> t
     return source, index
 
 
+def clean_entries(source: Source, entries: Sequence[int], *, job_key: str = "probe") -> list[bool]:
+    """Say of each time, in the time base of the main video, whether it is a keyframe at which decoding may start."""
+    with opened(source.pinned) as media:
+        argv = [sys.executable, "-m", "reelmill.media.probing", str(media), source.name, "--entries"]
+        argv += [str(pts) for pts in entries]
+        run = run_tool(argv, job_key=job_key, stall_timeout_s=settings().stall_timeout_s, capture_stdout=True)
+    answer = json.loads(run.stdout)
+    if "error" in answer:
+        raise _rejection(answer["error"], answer["message"])
+    return answer["clean"]
+
+
 def _rejection(code: str, message: str) -> JobRejected:
     kind = getattr(errors, code)
     assert issubclass(kind, JobRejected)
@@ -84,6 +99,7 @@ def _frame_index(answer: dict[str, Any], raw: bytes) -> FrameIndex:
         last_duration=answer["last_duration"],
         origin="packets",
         fault=answer["fault"],
+        entries_are_claims=answer["claimed"],
     )
 
 
