@@ -28,11 +28,13 @@ KILLED: list[Any] = []
 def output(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Location]:
     if request.param == "folder":
         yield tmp_path / "results"
+        bury_the_killed()
         return
     server = request.getfixturevalue("ministack")
     work = new_bucket(server)
     with using(server, monkeypatch, REELMILL_WORK_DIR=f"{work}work"):
         yield new_bucket(server) / "results"
+        bury_the_killed()
 
 
 def leave_behind(output: Location, key: str = JOB) -> None:
@@ -46,6 +48,11 @@ def leave_behind(output: Location, key: str = JOB) -> None:
         (draft.folder / name).write_bytes(b"x")
     draft.publish(draft.stage("clip.mp4", "0" * 64))
     draft.stage("clip.flv", "0" * 64)
+
+
+def bury_the_killed() -> None:
+    while KILLED:
+        KILLED.pop().__exit__(None, None, None)
 
 
 def listed(capsys: pytest.CaptureFixture[str], *outputs: str, **options: Any) -> list[dict[str, Any]]:
@@ -101,8 +108,9 @@ def test_job_that_is_being_worked_on_is_left_alone(output: Location, capsys: pyt
         workspace.remove()
 
 
-def test_age_is_that_of_the_youngest_file(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
-    leave_behind(tmp_path / "results")
+@pytest.mark.parametrize("output", ["folder"], indirect=True)  # nobody can make an object older
+def test_age_is_that_of_the_youngest_file(output: Location, capsys: pytest.CaptureFixture[str]):
+    leave_behind(output)
     make_older(Path(settings().work_dir))
     (found,) = [each for each in listed(capsys) if each["kind"] == "work"]
     assert found["age_s"] == pytest.approx(OLD_S, abs=600)
@@ -110,7 +118,7 @@ def test_age_is_that_of_the_youngest_file(tmp_path: Path, capsys: pytest.Capture
     assert [each for each in listed(capsys) if each["kind"] == "work"] == []
 
 
-def test_dry_run_says_how_to_remove(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
-    leave_behind(tmp_path / "results")
+def test_dry_run_says_how_to_remove(output: Location, capsys: pytest.CaptureFixture[str]):
+    leave_behind(output)
     clean(older_than_hours=-1)
     assert "--delete" in capsys.readouterr().out

@@ -220,8 +220,9 @@ def test_what_a_killed_attempt_left_is_known_and_cleared_by_the_next(store: Stor
     assert not store.left_behind("clip.flv", JOB)
     assert len(list(store.unpublished())) == 1
     with store.draft(JOB, "2" * 32, ledger, scratch):
-        assert not any(str("1" * 8) in each.where for each in store.unpublished())
+        assert not any("1" * 8 in each.where for each in store.unpublished())
     assert list(store.unpublished()) == []
+    killed.__exit__(None, None, None)
 
 
 def test_unpublished_output_can_be_discarded(store: Store, place: Location, scratch: Path):
@@ -235,3 +236,4 @@ def test_unpublished_output_can_be_discarded(store: Store, place: Location, scra
     open_store(above).discard(found)
     open_store(above).discard(found)
     assert list(store.unpublished()) == []
+    killed.__exit__(None, None, None)
