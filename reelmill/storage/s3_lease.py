@@ -46,7 +46,11 @@ class Holder:
 def held_lease(where: S3Location, on_lost: Callable[[], None]) -> Generator[None]:
     """Hold the lease for as long as the block runs. JobRunning when another run, that seems alive, has it."""
     us = Holder(socket.gethostname(), os.getpid(), _started(os.getpid()), uuid.uuid4().hex)
-    _take(where, us)
+    try:
+        _take(where, us)
+    except StoreFailed:
+        _give_back(where, us)  # perhaps only the answer was lost
+        raise
     done = threading.Event()
     beat = threading.Thread(target=_keep, args=(where, us, done, on_lost), name="lease", daemon=True)
     beat.start()
@@ -55,10 +59,15 @@ def held_lease(where: S3Location, on_lost: Callable[[], None]) -> Generator[None
     finally:
         done.set()
         beat.join()
-        with suppress(StoreFailed):  # then it ends by age
-            if _is(_read(where)[0], us):
-                with explained(str(where)):
-                    client().delete_object(Bucket=where.bucket, Key=where.key)
+        _give_back(where, us)
+
+
+def _give_back(where: S3Location, us: Holder) -> None:
+    """Remove the lease if it is ours. When that fails it ends by age."""
+    with suppress(StoreFailed):
+        if _is(_read(where)[0], us):
+            with explained(str(where)):
+                client().delete_object(Bucket=where.bucket, Key=where.key)
 
 
 def is_held(where: S3Location) -> bool:

@@ -8,10 +8,12 @@ from collections.abc import Iterator
 
 import pytest
 
-from reelmill.errors import JobRunning
+from reelmill.errors import JobRunning, StoreFailed
 from reelmill.storage import s3_lease
 from reelmill.storage.location import S3Location
 from reelmill.storage.s3_lease import held_lease, is_held
+from tests.fault_proxy import FaultProxy
+from tests.faults import Kind, ProxiedRequest
 from tests.s3_servers import S3Server
 from tests.stores import new_bucket, put, using
 
@@ -63,3 +65,18 @@ def test_old_lease_of_another_machine_is_taken_over(
     with held_lease(lease, on_lost=lambda: None):
         pass
     assert not is_held(lease)
+
+
+def test_lease_whose_answer_was_lost_is_given_back(ministack: S3Server, monkeypatch: pytest.MonkeyPatch):
+    lost: list[Kind] = ["lost_reply"]
+    with (
+        FaultProxy(
+            ministack.endpoint_url, lambda asked: lost.pop() if asked.method == "PUT" and lost else None
+        ) as proxy,
+        using(ministack, monkeypatch, REELMILL_S3_ENDPOINT_URL=proxy.endpoint_url, REELMILL_S3_ATTEMPTS="1"),
+    ):
+        lease = new_bucket(ministack) / "lock"
+        with pytest.raises(StoreFailed), held_lease(lease, on_lost=lambda: None):
+            pass
+        assert not lost
+        assert not is_held(lease)
