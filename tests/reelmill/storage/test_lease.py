@@ -13,7 +13,7 @@ from reelmill.storage import s3_lease
 from reelmill.storage.location import S3Location
 from reelmill.storage.s3_lease import held_lease, is_held
 from tests.fault_proxy import FaultProxy
-from tests.faults import Kind, ProxiedRequest
+from tests.faults import Kind
 from tests.s3_servers import S3Server
 from tests.stores import new_bucket, put, using
 
