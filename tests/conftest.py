@@ -11,6 +11,8 @@ import hypothesis
 import pytest
 
 from reelmill.settings import settings
+from tests.one_node_ceph import missing_ceph_programs
+from tests.s3_servers import S3Server, ceph_server, ministack_server
 
 _MEDIA_DIR = Path(os.environ.get("REELMILL_TEST_MEDIA", Path(__file__).parents[2] / "shared" / "media"))
 _SERVER_START_S = 120
@@ -21,12 +23,14 @@ hypothesis.settings.load_profile("reelmill")
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Give Prefect a home of its own before anything imports it: it reads its settings then, from the user's home."""
+    """Hide what the user has set for Prefect and AWS, before anything imports Prefect: it reads its settings then."""
     home = TemporaryDirectory(prefix="prefect-home-", ignore_cleanup_errors=True)
     config.add_cleanup(home.cleanup)
-    for name in [name for name in os.environ if name.startswith("PREFECT_")]:
+    for name in [name for name in os.environ if name.startswith(("PREFECT_", "AWS_"))]:
         del os.environ[name]
     os.environ |= {"PREFECT_HOME": home.name, "PREFECT_SERVER_ANALYTICS_ENABLED": "false", "DO_NOT_TRACK": "1"}
+    os.environ |= {"AWS_CONFIG_FILE": os.devnull, "AWS_SHARED_CREDENTIALS_FILE": os.devnull}
+    os.environ |= {"AWS_EC2_METADATA_DISABLED": "true"}  # without keys boto3 asks the network for some
 
 
 @pytest.fixture(autouse=True)
@@ -60,3 +64,24 @@ def prefect_server() -> Iterator[str]:
 
     with prefect_test_harness(server_startup_timeout=_SERVER_START_S):
         yield str(get_current_settings().api.url)
+
+
+@pytest.fixture(scope="session")
+def ministack() -> Iterator[S3Server]:
+    """A quick S3 server that only this test process talks to. It lasts the session: make a bucket of your own."""
+    with ministack_server() as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def ceph_installed() -> None:
+    """Skips where Ceph is not installed."""
+    if missing := missing_ceph_programs():
+        pytest.skip(f"no {', '.join(missing)}: .ci/system-packages installs Ceph")
+
+
+@pytest.fixture(scope="session")
+def ceph(ceph_installed: None) -> Iterator[S3Server]:
+    """A Ceph that only this test process talks to, for tests marked slow. It lasts the session: make a bucket there."""
+    with ceph_server() as server:
+        yield server
