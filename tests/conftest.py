@@ -11,6 +11,7 @@ import hypothesis
 import pytest
 
 from reelmill.settings import settings
+from tests.hard_media import HardMedia
 from tests.one_node_ceph import missing_ceph_programs
 from tests.s3_servers import S3Server, ceph_server, ministack_server
 
@@ -35,10 +36,11 @@ def pytest_configure(config: pytest.Config) -> None:
 
 @pytest.fixture(autouse=True)
 def own_settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """The default settings, whatever the environment of the test run, with a work folder inside `tmp_path`."""
+    """The default settings, whatever the environment of the test run, with their folders inside `tmp_path`."""
     for name in [name for name in os.environ if name.startswith("REELMILL_")]:
         monkeypatch.delenv(name)
     monkeypatch.setenv("REELMILL_WORK_DIR", str(tmp_path / "reelmill-work"))
+    monkeypatch.setenv("REELMILL_SCRATCH_DIR", str(tmp_path / "reelmill-scratch"))
     settings.cache_clear()
     yield
     settings.cache_clear()
@@ -50,6 +52,12 @@ def media_dir() -> Path:
     if not _MEDIA_DIR.is_dir():
         pytest.skip("no folder of real clips: set REELMILL_TEST_MEDIA to one")
     return _MEDIA_DIR
+
+
+@pytest.fixture(scope="session")
+def hard_media(tmp_path_factory: pytest.TempPathFactory) -> HardMedia:
+    """Gives the sources that are hard to cut, by name."""
+    return HardMedia(tmp_path_factory.mktemp("hard"))
 
 
 @pytest.fixture(scope="session")

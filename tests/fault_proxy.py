@@ -135,7 +135,7 @@ class _Handler(BaseHTTPRequestHandler):
         if fault and fault.kind in _REFUSALS:
             self._refuse(request, fault.kind, body)
             return
-        if fault and fault.kind == "flip" and self.command == "PUT":
+        if fault and fault.kind == "flip" and (length or chunked):
             request.fault = "flip"
             body, fault = flipped(body, int(fault.where * length)), None
         answer = self._ask_store(as_chunks(body) if chunked else body, chunked=chunked)
