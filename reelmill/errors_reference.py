@@ -21,9 +21,14 @@ The word after `error:` is the code, and stays what it is. It is the same in the
 in a manifest's warnings. From Python it is the name of the exception's class, in `reelmill.errors`.
 
 *Retried* means that the task that failed is tried again by itself, after 1, 4 and 15 seconds, give or take. A
-`SegmentInexact` is not: the source is planned again, in the end uncut ([how](architecture.md#a-damaged-source)).
-Whatever the error, no manifest is written, so nothing counts as finished; pieces that were finished are kept for the
-next run of the same job.
+`SegmentInexact` is not: the source is planned again, in the end uncut ([how](architecture.md#a-damaged-source)). Before
+a request to an object store counts as failed it was made `REELMILL_S3_ATTEMPTS` times.
+
+Whatever the error, no manifest is written, so nothing counts as finished. Pieces that were finished are kept for the
+next run of the same job where unfinished work is in a folder; in a bucket only when `REELMILL_KEEP_UNFINISHED` says so.
+After `MediaDamaged` and `SourceChanged` nothing is kept, since no later run could use it.
+
+What to do about errors of buckets: [object storage](object-storage.md#errors).
 
 | Code | Kind of | Meaning | Exit code | Retried |
 | --- | --- | --- | --- | --- |

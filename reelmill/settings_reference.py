@@ -6,13 +6,17 @@ Run as a module it prints the page.
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterable
+from typing import cast
 
 from pydantic.fields import FieldInfo
 
 from reelmill.settings import Settings
 
+_CACHE_DIR = "the folder `reelmill` in `$XDG_CACHE_HOME`, or in `~/.cache`"
 _DEFAULTS_OF_THE_MACHINE = {
-    "work_dir": "the folder `reelmill` in `$XDG_CACHE_HOME`, or in `~/.cache`",
+    "work_dir": _CACHE_DIR,
+    "scratch_dir": _CACHE_DIR,
     "workers": "one for each core this process may use",
 }
 
@@ -22,27 +26,50 @@ _INTRODUCTION = """\
 Settings belong to a machine, not to a job: they are read once, from environment variables, when a process starts. What
 a job may choose for itself is on the [command line](usage.md) and in its [profile](profiles.md).
 
-| Variable | Meaning | Default |
-| --- | --- | --- |
 """
+
+_OBJECT_STORAGE = """
+## Object storage
+
+What they are for, and which ones matter: [object storage](object-storage.md).
+
+"""
+
+_OF_OBJECT_STORAGE = ("s3_", "source_cache_")
+_TABLE_HEAD = "| Variable | Meaning | Default |\n| --- | --- | --- |\n"
 
 
 def settings_reference() -> str:
     """Return the text of docs/settings.md: the same on every machine."""
+    of_storage = [name for name in Settings.model_fields if name.startswith(_OF_OBJECT_STORAGE)]
+    others = [name for name in Settings.model_fields if name not in of_storage]
+    return _INTRODUCTION + _table(others) + _OBJECT_STORAGE + _table(of_storage)
+
+
+def _table(names: Iterable[str]) -> str:
+    return _TABLE_HEAD + "".join(_row(name, Settings.model_fields[name]) for name in names)
+
+
+def _row(name: str, field: FieldInfo) -> str:
     prefix = Settings.model_config.get("env_prefix", "")
-    rows = (
-        f"| `{prefix}{name.upper()}` | {field.description} | {_default(name, field)} |\n"
-        for name, field in Settings.model_fields.items()
-    )
-    return _INTRODUCTION + "".join(rows)
+    return f"| `{prefix}{name.upper()}` | {field.description} | {_default(name, field)} |\n"
 
 
 def _default(name: str, field: FieldInfo) -> str:
     if field.default_factory is not None:
         return _DEFAULTS_OF_THE_MACHINE[name]
-    if field.default is None:
+    if field.default is None or field.default == ():
         return "unset"
-    return f"`{int(field.default) if field.default == int(field.default) else field.default}`"
+    return f"`{_as_typed(field.default)}`"
+
+
+def _as_typed(value: object) -> str:
+    """Return the value as it would be written in the environment."""
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, tuple):
+        return ",".join(map(str, cast("tuple[object, ...]", value)))
+    return str(int(value) if isinstance(value, float) and value.is_integer() else value)
 
 
 if __name__ == "__main__":

@@ -18,6 +18,7 @@ from typing import Any, cast
 
 from reelmill.errors import BucketNotFound, SourceNotFound, StoreConflict, StoreFailed
 from reelmill.settings import settings
+from reelmill.storage.digests import file_digest
 from reelmill.storage.ledger import Note, read_notes, write_note
 from reelmill.storage.location import S3Location
 from reelmill.storage.s3_client import client, explained, server_time
@@ -83,7 +84,7 @@ class S3Store:
 
     def put_file(self, file: Path, key: str) -> None:
         where, size = self.location / key, file.stat().st_size
-        metadata = {_SHA256: hashlib.file_digest(file.open("rb"), "sha256").hexdigest()}
+        metadata = {_SHA256: file_digest(file)}
         if size <= settings().s3_part_mib << 20:
             content = file.read_bytes()
             retried(lambda: self._put(where, content, Metadata=metadata))

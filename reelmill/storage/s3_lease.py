@@ -57,7 +57,7 @@ def _take(where: S3Location, content: bytes) -> None:
     else:
         if age_s < DEAD_AFTER_S and not _is_dead_here(held):
             raise JobRunning(f"another run of the same job is at work: {_holder(held)}, seen {age_s:.0f} s ago")
-        taken = _put(where, content, IfMatch=etag)
+        taken = _replace(where, content, etag)
     if not taken:
         raise JobRunning("another run of the same job has just begun")
 
@@ -68,7 +68,7 @@ def _keep(where: S3Location, content: bytes, done: threading.Event, on_lost: Cal
     while not done.wait(BEAT_S):
         try:
             held, etag, _ = _read(where)
-            if held != content or etag is None or not _put(where, content, IfMatch=etag):
+            if held != content or etag is None or not _replace(where, content, etag):
                 on_lost()
                 return
             missed_s = 0.0
@@ -77,6 +77,11 @@ def _keep(where: S3Location, content: bytes, done: threading.Event, on_lost: Cal
             if missed_s > DEAD_AFTER_S - 2 * BEAT_S:  # others may take it soon
                 on_lost()
                 return
+
+
+def _replace(where: S3Location, content: bytes, etag: str) -> bool:
+    """Put the content in the place of the one with this ETag. RFC 9110 has it in quotes; Ceph compares without."""
+    return _put(where, content, IfMatch=etag) or _put(where, content, IfMatch=etag.strip('"'))
 
 
 def _put(where: S3Location, content: bytes, **condition: str) -> bool:

@@ -1,0 +1,71 @@
+"""The lock of a bucket is kept for as long as its holder lives, and lost to nobody but by age."""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Iterator
+from contextlib import closing
+
+import pytest
+
+from reelmill.errors import JobRunning
+from reelmill.storage import s3_lease
+from reelmill.storage.location import S3Location
+from reelmill.storage.s3_lease import held_lease, is_held
+from tests.s3_servers import S3Server
+from tests.stores import new_bucket, using
+
+ELSEWHERE = {"host": "another", "pid": 1, "started": "1 x", "id": "1"}
+
+
+@pytest.fixture(params=["ministack", pytest.param("ceph", marks=pytest.mark.slow)])
+def server(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[S3Server]:
+    server = request.getfixturevalue(request.param)
+    with using(server, monkeypatch):
+        yield server
+
+
+@pytest.fixture
+def lease(server: S3Server) -> S3Location:
+    return new_bucket(server) / "lock"
+
+
+def put(server: S3Server, lease: S3Location, holder: dict[str, object]) -> None:
+    with closing(server.client()) as client:
+        client.put_object(Bucket=lease.bucket, Key=lease.key, Body=json.dumps(holder).encode())
+
+
+def test_lease_is_kept_by_its_beats(server: S3Server, lease: S3Location, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(s3_lease, "BEAT_S", 0.2)
+    monkeypatch.setattr(s3_lease, "DEAD_AFTER_S", 30.0)
+    lost = threading.Event()
+    with held_lease(lease, on_lost=lost.set):
+        assert not lost.wait(3.0)
+        assert is_held(lease)
+    assert not is_held(lease)
+
+
+def test_lease_that_somebody_else_took_is_lost(server: S3Server, lease: S3Location, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(s3_lease, "BEAT_S", 0.2)
+    lost = threading.Event()
+    with held_lease(lease, on_lost=lost.set):
+        put(server, lease, ELSEWHERE)
+        assert lost.wait(10.0)
+    assert is_held(lease), "what is theirs was taken away"
+
+
+def test_young_lease_of_another_machine_is_respected(server: S3Server, lease: S3Location):
+    put(server, lease, ELSEWHERE)
+    with pytest.raises(JobRunning, match="another"), held_lease(lease, on_lost=lambda: None):
+        pass
+
+
+def test_old_lease_of_another_machine_is_taken_over(
+    server: S3Server, lease: S3Location, monkeypatch: pytest.MonkeyPatch
+):
+    put(server, lease, ELSEWHERE)
+    monkeypatch.setattr(s3_lease, "DEAD_AFTER_S", -1.0)
+    with held_lease(lease, on_lost=lambda: None):
+        pass
+    assert not is_held(lease)

@@ -1,0 +1,59 @@
+"""Folders and buckets for tests: places of their own, and a process that is set to use a server."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+
+import pytest
+from tests.s3_servers import S3Server
+
+from reelmill.settings import settings
+from reelmill.storage import s3
+from reelmill.storage.location import S3Location
+from reelmill.storage.s3_client import forget_client
+from reelmill.storage.s3_source import forget_blocks
+
+
+@contextmanager
+def using(server: S3Server, monkeypatch: pytest.MonkeyPatch, **env: str) -> Iterator[None]:
+    """Have this process use the server, or what `env` says in its place, for as long as the block runs."""
+    with monkeypatch.context() as patched:
+        for name, value in (server.env() | env).items():
+            patched.setenv(name, value)
+        _forget()
+        try:
+            yield
+        finally:
+            forget_blocks()
+            _forget()
+
+
+def _forget() -> None:
+    settings.cache_clear()
+    forget_client()
+    s3._known_buckets.clear()
+
+
+def new_bucket(server: S3Server, *, versions: bool = False) -> S3Location:
+    """Make a bucket and return its root."""
+    name = f"test-{uuid.uuid4().hex[:16]}"
+    with closing(server.client()) as client:
+        client.create_bucket(Bucket=name)
+        if versions:
+            client.put_bucket_versioning(Bucket=name, VersioningConfiguration={"Status": "Enabled"})
+    return S3Location(name, "")
+
+
+def keys_in(server: S3Server, place: S3Location) -> dict[str, int]:
+    """Return the keys in the place's bucket, whole, with the sizes of the objects."""
+    with closing(server.client()) as client:
+        pages = client.get_paginator("list_objects_v2").paginate(Bucket=place.bucket, Prefix=place.key)
+        return {each["Key"]: each["Size"] for page in pages for each in page.get("Contents", ())}
+
+
+def open_uploads(server: S3Server, place: S3Location) -> list[str]:
+    """Return the keys of the multipart uploads that are open in the place's bucket."""
+    with closing(server.client()) as client:
+        return [each["Key"] for each in client.list_multipart_uploads(Bucket=place.bucket).get("Uploads", ())]
