@@ -8,6 +8,7 @@ server.
 
 from __future__ import annotations
 
+import hashlib
 import json
 import shutil
 import sys
@@ -17,6 +18,11 @@ from pathlib import Path
 from typing import Any
 
 import psutil
+
+
+def piece_name(argv: Sequence[str]) -> str:
+    """Name a piece by what makes it: the whole command but for where it is written."""
+    return hashlib.sha256("\0".join(argv[:-1]).encode()).hexdigest() + ".mp4"
 
 
 def main(arguments: Sequence[str]) -> None:
@@ -34,15 +40,15 @@ def main(arguments: Sequence[str]) -> None:
     from reelmill.media.tool import ToolRun
 
     def copy_piece(argv: Sequence[str], **_: Any) -> ToolRun:
-        """Stand in for `run_tool`: put the piece of this name where ffmpeg would have written it."""
+        """Stand in for `run_ffmpeg`: put the piece of this segment where ffmpeg would have written it."""
         if "first_piece" not in marks:
             mark("first_piece")
         out = Path(argv[-1].removeprefix("file:"))
-        shutil.copyfile(Path(pieces) / f"{out.name.partition('.')[0]}.mp4", out)
+        shutil.copyfile(Path(pieces) / piece_name(argv), out)
         mark("last_piece")
         return ToolRun(0.0, 0.0, 0, (), 0, b"")
 
-    reelmill.encoding.pieces.run_tool = copy_piece
+    reelmill.encoding.pieces.run_ffmpeg = copy_piece
     job = TranscodeJob(source=source, formats=("mp4",), output=output, name="out", segment_s=float(segment_s))
     mark("flow_started")
     manifest = transcode_video(job)

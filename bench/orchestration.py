@@ -13,13 +13,17 @@ from typing import Any
 
 import psutil
 
+from bench.copied_flow import piece_name
 from bench.measuring import cores
-from bench.pipeline import encode_pieces, prepare
+from bench.pipeline import encode_pieces, prepare, workspace_in
 from bench.prefect_place import environment, own_server, started, tail_of
 from bench.results import Figure, Result, Table
 from bench.sources import tiny_source
 from bench.workbench import Workbench
+from reelmill.encoding.commands import encode_argv
+from reelmill.media.tool import ffmpeg_path
 from reelmill.profiles.profile import Profile
+from reelmill.settings import settings
 
 _COUNTS = (10, 100, 1000)
 _QUICK_COUNTS = (4, 16)
@@ -67,24 +71,31 @@ def measure_orchestration(bench: Workbench) -> Result:
 
 
 def _make_pieces(bench: Workbench, folder: Path, count: int) -> Path:
-    """Make a source of so many segments and, by the plain pipeline, the piece of each, named by its key."""
+    """Make a source of so many segments and, by the plain pipeline, the piece of each, named by `piece_name`."""
     bench.say(f"making the pieces of {count} segments")
     source = tiny_source(folder, count, _FRAMES_EACH, _FRAMES_PER_S)
     prepared = prepare(source, ("mp4",), Profile(version=1, name="default"), _SEGMENT_S)
     if prepared.segments != count:
         raise RuntimeError(f"the plan has {prepared.segments} segments, not {count}")
-    (folder / "pieces").mkdir(exist_ok=True)
+    workspace, plan = workspace_in(folder / f"pieces-{count}"), prepared.plan
     with ThreadPoolExecutor(cores()) as pool:
-        for futures in encode_pieces(prepared.plan, folder / "pieces", pool).values():
-            for each in futures:
-                each.result()
+        made = {
+            name: [each.result() for each in pieces] for name, pieces in encode_pieces(plan, workspace, pool).items()
+        }
+    for rendition in plan.video:
+        for record in made[rendition.id]:
+            argv = encode_argv(
+                ffmpeg_path(), plan.source, source.resolve(), rendition, rendition.segments[record.segment],
+                threads=plan.encoder_threads, max_pixels=settings().max_pixels, out=folder,
+            )  # fmt: skip
+            (workspace.cache / record.file_name).rename(folder / piece_name(argv))
     return source
 
 
 def _run_flow(folder: Path, source: Path, count: int, api: str) -> dict[str, Any]:
     """Run the flow in a fresh process and return its steps in seconds, and its peak memory."""
     marks_file, output = folder / "marks.json", folder / f"out-{count}"
-    command = [sys.executable, "-m", "bench.copied_flow", source, folder / "pieces", output, _SEGMENT_S, marks_file]
+    command = [sys.executable, "-m", "bench.copied_flow", source, folder, output, _SEGMENT_S, marks_file]
     log = folder / "flow.log"
     with started(command, environment(folder / "prefect", api), log) as run:
         peak_bytes = _watch_memory(run)

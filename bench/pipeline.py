@@ -5,12 +5,11 @@ from __future__ import annotations
 import shutil
 from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from reelmill.encoding.merge import merge_output
 from reelmill.encoding.pieces import encode_segment
-from reelmill.encoding.records import PieceRecord, TrackRecord
 from reelmill.encoding.verify import verify_output
 from reelmill.encoding.whole_tracks import make_track
 from reelmill.formats import FormatName
@@ -18,9 +17,12 @@ from reelmill.job import TranscodeJob
 from reelmill.manifest import OutputReport
 from reelmill.media.frame_index import FrameIndex, resample_times
 from reelmill.planning.plan import Plan
-from reelmill.preparing import AcceptedJob, plan_job, probe_job
+from reelmill.preparing import accept_job, plan_job, probe_job
 from reelmill.profiles.profile import Profile
+from reelmill.records import PieceRecord, TrackRecord
 from reelmill.settings import settings
+from reelmill.storage.local import LocalStore
+from reelmill.workspace import Workspace
 
 _ATTEMPT = "benchmark"
 
@@ -46,10 +48,14 @@ class Made:
     tracks: dict[str, TrackRecord]
 
 
-def prepare(source: Path, formats: Sequence[FormatName], profile: Profile, segment_s: float | None = None) -> Prepared:
-    """Probe and plan, as the flow does."""
-    job = TranscodeJob(source=str(source), formats=tuple(formats), name="out", segment_s=segment_s)
-    accepted = AcceptedJob(job, profile, tuple(formats), source, source.parent)
+def prepare(
+    source: Path | str, formats: Sequence[FormatName], profile: Profile, segment_s: float | None = None
+) -> Prepared:
+    """Probe and plan, as the flow does. `source` is a path or an address."""
+    job = TranscodeJob(
+        source=str(source), formats=tuple(formats), output=settings().work_dir, name="out", segment_s=segment_s
+    )
+    accepted = replace(accept_job(job), profile=profile)
     found, index = probe_job(accepted, _ATTEMPT)
     return Prepared(plan_job(accepted, found, index), index)
 
@@ -60,12 +66,12 @@ def encode_and_merge(prepared: Prepared, folder: Path) -> Made:
     `folder` is emptied first: nothing is kept from an earlier round.
     """
     shutil.rmtree(folder, ignore_errors=True)
-    folder.mkdir()
+    workspace = workspace_in(folder)
     plan = prepared.plan
     with ThreadPoolExecutor(settings().workers) as pool:
-        pieces = encode_pieces(plan, folder, pool)
+        pieces = encode_pieces(plan, workspace, pool)
         tracks = {  # shorter than a piece, so after them, as the flow orders its work
-            each.id: pool.submit(make_track, plan.source, each, folder=folder, strict=False, attempt=_ATTEMPT)
+            each.id: pool.submit(make_track, plan.source, each, workspace=workspace, strict=False, attempt=_ATTEMPT)
             for each in plan.tracks
         }
         made = Made(
@@ -75,7 +81,7 @@ def encode_and_merge(prepared: Prepared, folder: Path) -> Made:
         )
         merges = [
             pool.submit(
-                merge_output, plan, output, pieces=made.pieces, tracks=made.tracks, folder=folder,
+                merge_output, plan, output, pieces=made.pieces, tracks=made.tracks, workspace=workspace,
                 out=folder / output.file_name, attempt=_ATTEMPT,
             )
             for output in plan.outputs
@@ -85,14 +91,21 @@ def encode_and_merge(prepared: Prepared, folder: Path) -> Made:
     return made
 
 
-def encode_pieces(plan: Plan, folder: Path, pool: ThreadPoolExecutor) -> dict[str, list[Future[PieceRecord]]]:
+def workspace_in(folder: Path) -> Workspace:
+    """Make a workspace in a folder, with the pieces in its folder `pieces`."""
+    workspace = Workspace(LocalStore(folder), folder / "pieces")
+    workspace.cache.mkdir(parents=True)
+    return workspace
+
+
+def encode_pieces(plan: Plan, workspace: Workspace, pool: ThreadPoolExecutor) -> dict[str, list[Future[PieceRecord]]]:
     """Submit the encode of every segment of every rendition, longest first."""
     submitted: dict[str, list[Future[PieceRecord]]] = {}
     for task in plan.order:
         rendition = plan.rendition(task.rendition)
         future = pool.submit(
             encode_segment, plan.source, rendition, rendition.segments[task.segment],
-            folder=folder, threads=plan.encoder_threads, strict=False, attempt=_ATTEMPT,
+            workspace=workspace, threads=plan.encoder_threads, strict=False, attempt=_ATTEMPT,
         )  # fmt: skip
         submitted.setdefault(rendition.id, []).append(future)
     return submitted

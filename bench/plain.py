@@ -18,7 +18,7 @@ _WARM_UP_S = 3
 
 def plain_argv(plan: Plan, output: OutputPlan, out: Path, *, own_speed: bool = False) -> list[str]:
     """Encode the whole source into one output of the plan; with `own_speed` at the encoder's own speed, not ours."""
-    argv = [ffmpeg_path(), "-y", "-nostdin", "-hide_banner", "-loglevel", "error", "-i", str(plan.source.path)]
+    argv = [ffmpeg_path(), "-y", "-nostdin", "-hide_banner", "-loglevel", "error", "-i", plan.source.location]
     if output.video:
         video = plan.rendition(output.video)
         argv += ["-map", f"0:{video.stream_index}", *_video_options(video, own_speed=own_speed)]
