@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from bench.against_plain import measure_av1, measure_one_rendition, measure_two_formats, measure_webm
 from bench.fixed_cost import measure_fixed_cost
 from bench.orchestration import measure_orchestration
+from bench.ranged_reads import measure_ranged_reads
 from bench.results import Result
 from bench.segment_length import measure_segment_length
 from bench.workbench import Workbench
@@ -71,5 +72,13 @@ BENCHMARKS: dict[str, Benchmark] = {
         "From the start of `reelmill transcode` to the start of its first encode, for a job of two seconds: the price "
         "of every job, however small. Without a server the command starts one for itself and ends it again; the very "
         "first time it makes its database too.",
+    ),
+    "ranged_reads": Benchmark(
+        measure_ranged_reads,
+        "How much of a source in a bucket is read",
+        "A source of 2 GB in a bucket of Ceph, planned in 50 segments, each encoded as if on a machine of its own that "
+        "has read nothing yet: bytes, requests and seconds of what Reelmill does (ffmpeg reads through a range server "
+        "of its machine) beside other ways. At 1 x the source every byte is read once, however many machines take "
+        "part; a download to every machine would be 50 x.",
     ),
 }

@@ -22,6 +22,7 @@ from reelmill.profiles.profile import Profile
 from reelmill.records import PieceRecord, TrackRecord
 from reelmill.settings import settings
 from reelmill.storage.local import LocalStore
+from reelmill.storage.location import known_location
 from reelmill.storage.pinning import pin
 from reelmill.workspace import Workspace
 
@@ -49,10 +50,12 @@ class Made:
     tracks: dict[str, TrackRecord]
 
 
-def prepare(source: Path, formats: Sequence[FormatName], profile: Profile, segment_s: float | None = None) -> Prepared:
+def prepare(
+    source: Path | str, formats: Sequence[FormatName], profile: Profile, segment_s: float | None = None
+) -> Prepared:
     """Probe and plan, as the flow does."""
     job = TranscodeJob(source=str(source), formats=tuple(formats), name="out", segment_s=segment_s)
-    accepted = AcceptedJob(job, profile, tuple(formats), pin(source), source.parent)
+    accepted = AcceptedJob(job, profile, tuple(formats), pin(known_location(str(source))), Path("out"))
     found, index = probe_job(accepted, _ATTEMPT)
     return Prepared(plan_job(accepted, found, index), index)
 
