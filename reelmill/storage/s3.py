@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import builtins
 import hashlib
+import os
 import shutil
 from collections.abc import Callable, Generator, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -92,7 +93,8 @@ class S3Store:
         try:
             complete_upload(send_parts(upload, file))
         except BaseException:
-            abort_upload(upload)
+            with leaves_to_sweep(f"an open upload to {where}"):
+                abort_upload(upload)
             raise
 
     def fetch(self, key: str, folder: Path) -> Path:
@@ -107,9 +109,8 @@ class S3Store:
             with path.open("r+b") as file, ThreadPoolExecutor(settings().s3_streams) as pool:
                 starts = range(0, size, part)
                 ends = (min(start + part, size) for start in starts)
-                for start, content in zip(starts, pool.map(partial(_range, where, etag), starts, ends), strict=True):
-                    file.seek(start)
-                    file.write(content)
+                for _ in pool.map(partial(_fetch_range, where, etag, file.fileno()), starts, ends):
+                    pass
             return path.replace(target)
         finally:
             path.unlink(missing_ok=True)
@@ -230,7 +231,8 @@ class S3Draft:
             write_note(self.ledger, Note(str(self.output), key, upload.as_json()))
             sent = send_parts(upload, file)
         except BaseException:
-            abort_upload(upload)
+            with leaves_to_sweep(f"an open upload to {upload.where}"):
+                abort_upload(upload)
             raise
         size = file.stat().st_size
         file.unlink()
@@ -264,8 +266,8 @@ def refuse_missing_bucket(where: S3Location) -> None:
         _known_buckets.add(where.bucket)
 
 
-def _range(where: S3Location, etag: str, start: int, end: int) -> bytes:
-    return retried(lambda: _get_range(where, etag, start, end))
+def _fetch_range(where: S3Location, etag: str, descriptor: int, start: int, end: int) -> None:
+    os.pwrite(descriptor, retried(lambda: _get_range(where, etag, start, end)), start)
 
 
 def _get_range(where: S3Location, etag: str, start: int, end: int) -> bytes:

@@ -136,7 +136,8 @@ def _by_code(what: str, error: ClientError) -> ReelmillError:
         "x-amz-bucket-region"
     )
     where = f"; the bucket is in {region}" if kind is WrongRegion and region else ""
-    return kind(f"{what}: {code}{f' ({said})' if said and said != code else ''}{where}{after}")
+    hint = "; check the credentials and what they are allowed" if kind is StoreAccessDenied else ""
+    return kind(f"{what}: {code}{f' ({said})' if said and said != code else ''}{where}{hint}{after}")
 
 
 def server_time(answer: Any) -> datetime:
