@@ -18,6 +18,7 @@ from reelmill.errors import JobRunning, ReelmillError, SourceNotFound, StoreConf
 from reelmill.storage.digests import content_md5
 from reelmill.storage.location import S3Location
 from reelmill.storage.s3_client import client, explained, server_time
+from reelmill.storage.s3_upload import retried
 
 BEAT_S = 15.0
 DEAD_AFTER_S = 75.0
@@ -120,11 +121,15 @@ def _replace(where: S3Location, us: Holder, etag: str) -> bool:
 def _put(where: S3Location, us: Holder, **condition: str) -> bool:
     options: Any = condition
     content = json.dumps(asdict(us)).encode()
-    try:
+
+    def put() -> None:
         with explained(str(where)):
             client().put_object(
                 Bucket=where.bucket, Key=where.key, Body=content, ContentMD5=content_md5(content), **options
             )
+
+    try:
+        retried(put)
     except (StoreConflict, SourceNotFound):
         return _read(where)[0] == us  # then it was ours, and only the answer was lost
     return True
@@ -132,18 +137,22 @@ def _put(where: S3Location, us: Holder, **condition: str) -> bool:
 
 def _read(where: S3Location) -> tuple[Holder | None, str | None, float]:
     """Return holder, ETag and age of the lease; no ETag when there is none, no holder when it can't be read."""
-    try:
+
+    def read() -> tuple[bytes, str, float]:
         with explained(str(where)):
             answer = client().get_object(Bucket=where.bucket, Key=where.key)
             with answer["Body"] as body:
                 content = body.read()
+        return content, answer["ETag"], (server_time(answer) - answer["LastModified"]).total_seconds()
+
+    try:
+        content, etag, age_s = retried(read)
     except SourceNotFound:
         return None, None, 0.0
-    age_s = (server_time(answer) - answer["LastModified"]).total_seconds()
     try:
-        return Holder(**json.loads(content)), answer["ETag"], age_s
+        return Holder(**json.loads(content)), etag, age_s
     except (ValueError, TypeError):
-        return None, answer["ETag"], age_s
+        return None, etag, age_s
 
 
 def _started(pid: int) -> str | None:

@@ -13,7 +13,7 @@ from reelmill.storage import s3_lease
 from reelmill.storage.location import S3Location
 from reelmill.storage.s3_lease import held_lease, is_held
 from tests.fault_proxy import FaultProxy
-from tests.faults import Kind
+from tests.faults import Kind, ProxiedRequest
 from tests.s3_servers import S3Server
 from tests.stores import new_bucket, put, using
 
@@ -80,3 +80,19 @@ def test_lease_whose_answer_was_lost_is_given_back(ministack: S3Server, monkeypa
             pass
         assert not lost
         assert not is_held(lease)
+
+
+def test_lease_that_was_spoilt_on_its_way_is_put_again(ministack: S3Server, monkeypatch: pytest.MonkeyPatch):
+    faults: list[Kind] = ["flip"]
+
+    def spoil_one(asked: ProxiedRequest) -> Kind | None:
+        return faults.pop() if asked.method == "PUT" and asked.is_content and faults else None
+
+    with (
+        FaultProxy(ministack.endpoint_url, spoil_one) as proxy,
+        using(ministack, monkeypatch, REELMILL_S3_ENDPOINT_URL=proxy.endpoint_url),
+    ):
+        lease = new_bucket(ministack) / "lock"
+        with held_lease(lease, on_lost=lambda: None):
+            assert is_held(lease)
+    assert not faults
