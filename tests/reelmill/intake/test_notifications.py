@@ -1,4 +1,4 @@
-"""Every form in which a new object is told of is understood, key by key; what is none of them is refused with a reason."""
+"""Every form in which a new object is told of is understood, key by key; what is none of them is refused."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ KEYS = [
     ("in/a+b.mp4", "in/a%2Bb.mp4"),
     ("in/100%25.mp4", "in/100%2525.mp4"),
     ("in/%2B and +.mp4", "in/%252B+and+%2B.mp4"),
-    ("in/übung – 日本.mp4", "in/%C3%BCbung+%E2%80%93+%E6%97%A5%E6%9C%AC.mp4"),
+    ("in/übung 日本.mp4", "in/%C3%BCbung+%E6%97%A5%E6%9C%AC.mp4"),
     ("in/a&b=c;d.mp4", "in/a%26b%3Dc%3Bd.mp4"),
 ]
 
@@ -54,7 +54,7 @@ def event_bridge(key: str, detail_type: str = "Object Created") -> dict[str, Any
         "detail": {
             "version": "0",
             "bucket": {"name": "videos"},
-            "object": {"key": key, "size": 5, "etag": "b1946ac9", "version-id": "IYV3p45", "sequencer": "00617F08299329D189"},
+            "object": {"key": key, "size": 5, "etag": "b1946", "version-id": "IYV3p45", "sequencer": "00617F08299329"},
             "request-id": "N4N7GDK58NMKJ12R",
             "reason": "PutObject",
         },
@@ -75,7 +75,11 @@ def cloud_event(data: object) -> dict[str, Any]:
 
 
 def sns(message: object) -> dict[str, Any]:
-    return {"Type": "Notification", "MessageId": "22b8", "TopicArn": "arn:aws:sns:eu:1:uploads", "Message": json.dumps(message)}  # fmt: skip
+    return {"Type": "Notification", "TopicArn": "arn:aws:sns:eu:1:uploads", "Message": json.dumps(message)}
+
+
+def in_base64(message: object) -> str:
+    return base64.b64encode(json.dumps(message).encode()).decode()
 
 
 def keys(message: object) -> list[str]:
@@ -108,13 +112,13 @@ def test_all_that_is_told_of_an_object_is_kept():
                       event_id="0055AED6DCD90281E5"),
     )  # fmt: skip
     assert parse_notification(json.dumps(event_bridge("a.mp4")).encode()).objects == (
-        ObjectCreated(bucket="videos", key="a.mp4", size_bytes=5, etag="b1946ac9", version="IYV3p45",
-                      event_id="00617F08299329D189"),
+        ObjectCreated(bucket="videos", key="a.mp4", size_bytes=5, etag="b1946", version="IYV3p45",
+                      event_id="00617F08299329"),
     )  # fmt: skip
 
 
 def test_what_is_not_told_is_none():
-    said = record("a.mp4", source="ceph:s3") | {"eventId": "1605.32.d41d"}
+    said: dict[str, Any] = record("a.mp4", source="ceph:s3") | {"eventId": "1605.32.d41d"}
     said["s3"]["object"] = {"key": "a.mp4", "versionId": "", "eTag": ""}
     assert parse_notification(json.dumps({"Records": [said]}).encode()).objects == (
         ObjectCreated(bucket="videos", key="a.mp4", event_id="1605.32.d41d"),
@@ -130,7 +134,7 @@ def test_what_is_not_told_is_none():
         lambda event: sns(sns(event)),
         lambda event: [cloud_event(event)],
         lambda event: cloud_event(json.dumps(event)),
-        lambda event: {"specversion": "1.0", "type": "t", "data_base64": base64.b64encode(json.dumps(event).encode()).decode()},
+        lambda event: {"specversion": "1.0", "type": "t", "data_base64": in_base64(event)},
     ],
     ids=["bare", "sns", "cloudevent", "sns-in-sns", "cloudevent-batch", "cloudevent-text", "cloudevent-base64"],
 )  # fmt: skip
@@ -164,7 +168,7 @@ def test_a_message_may_hold_a_job():
     [
         {"Service": "Amazon S3", "Event": "s3:TestEvent", "Time": "2026-11-20T10:00:00Z", "Bucket": "videos"},
         sns({"Service": "Amazon S3", "Event": "s3:TestEvent", "Bucket": "videos"}),
-        {"Type": "SubscriptionConfirmation", "TopicArn": "arn", "SubscribeURL": "https://sns.example.org/", "Token": "x"},
+        {"Type": "SubscriptionConfirmation", "TopicArn": "arn", "SubscribeURL": "https://sns.example.org/"},
         {"Records": []},
         {},
         {"Records": [record("a.mp4", name="ObjectRemoved:DeleteMarkerCreated")]},
