@@ -22,27 +22,6 @@ from tests.stores import new_bucket, put, using
 Set = Callable[..., None]
 
 
-@pytest.fixture
-def set_to(monkeypatch: pytest.MonkeyPatch) -> Set:
-    """Sets settings by name, for the test."""
-
-    def change(**wanted: object) -> None:
-        for name, value in wanted.items():
-            monkeypatch.setenv(f"REELMILL_{name.upper()}", str(value))
-        settings.cache_clear()
-
-    return change
-
-
-@pytest.fixture
-def inbox(tmp_path: Path, set_to: Set) -> Path:
-    """A folder that is the inbox, with an output root beside it."""
-    folder = tmp_path / "inbox"
-    folder.mkdir()
-    set_to(intake_inbox=folder, output_root=tmp_path / "out")
-    return folder
-
-
 def created(*keys: str, bucket: str = "videos") -> Notification:
     return Notification(objects=tuple(ObjectCreated(bucket=bucket, key=each) for each in keys))
 
