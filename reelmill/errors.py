@@ -7,7 +7,8 @@
     │   ├── LimitPixels, LimitTimeline, LimitFrameRate, LimitStreams, LimitChannels, LimitOutputs
     │   ├── InvalidProfile, InvalidParameter, InvalidUri, InvalidKey, UriSchemeNotAllowed, PathEscape
     │   ├── BucketNotAllowed, BucketNotFound, StoreAccessDenied, WrongRegion
-    │   └── OutputCollision, JobRunning, NotEnoughSpace, ToolMissing
+    │   ├── OutputCollision, JobRunning, NotEnoughSpace, ToolMissing
+    │   └── EventRejected, TriggerLoop
     ├── ToolFailed             ffmpeg ended badly: retried
     │   ├── ToolStalled        no progress for the stall timeout: retried
     │   └── ToolKilled         ended by a signal nobody here sent: retried
@@ -180,6 +181,14 @@ class NotEnoughSpace(JobRejected):
 
 class ToolMissing(JobRejected):
     """There is no ffmpeg, or it is older than the oldest version that works."""
+
+
+class EventRejected(JobRejected):
+    """A notification can't be read as one, or is of a bucket that nothing is taken from."""
+
+
+class TriggerLoop(JobRejected):
+    """What a job writes would be taken for an upload, and make the next job."""
 
 
 class ToolFailed(ReelmillError):

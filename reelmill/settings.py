@@ -7,8 +7,10 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt, field_validator
+from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt, SecretStr, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+from reelmill.formats import FormatName
 
 
 def _usable_cores() -> int:
@@ -101,7 +103,38 @@ class Settings(BaseSettings):
         default=8192, description="Most room on this machine's disk for what was read of one source, in MiB"
     )
 
-    @field_validator("s3_buckets", mode="before")
+    intake_inbox: Annotated[tuple[str, ...], NoDecode] = Field(
+        default=(),
+        description="Folders and `s3://bucket/prefix` addresses whose uploads are encoded, with commas between them",
+    )
+    intake_suffixes: Annotated[tuple[str, ...], NoDecode] = Field(
+        default=(
+            "mp4", "m4v", "mov", "mkv", "webm", "avi", "flv", "ts", "m2ts", "mts", "mpg", "mpeg", "mxf", "3gp", "wmv",
+            "ogv",
+        ),
+        description="Endings of the names of uploads that count, whatever their case",
+    )  # fmt: skip
+    intake_profile: str | None = Field(default=None, description="Profile of the jobs that uploads make")
+    intake_formats: Annotated[tuple[FormatName, ...], NoDecode] = Field(
+        default=(), description="Formats of the jobs that uploads make; the profile's own when unset"
+    )
+    intake_settle_s: NonNegativeFloat = Field(
+        default=10.0, description="Seconds that a file in a folder must be unchanged before it counts as complete"
+    )
+    intake_watch_s: PositiveFloat = Field(default=2.0, description="Seconds between two looks into a watched folder")
+    intake_queue_url: str | None = Field(default=None, description="URL of the SQS queue that notifications come by")
+    intake_dead_letters: str | None = Field(
+        default=None,
+        description="Folder or `s3://bucket/prefix` for messages that nobody can use; "
+        "`dead-letters` in `REELMILL_WORK_DIR` when unset",
+    )
+    intake_token: SecretStr | None = Field(
+        default=None, description="Secret that who pushes notifications by HTTP must show; nobody may when unset"
+    )
+    intake_host: str = Field(default="127.0.0.1", description="Address that notifications may be pushed to by HTTP")
+    intake_port: NonNegativeInt = Field(default=4280, le=65535, description="Port of that address; any when 0")
+
+    @field_validator("s3_buckets", "intake_inbox", "intake_suffixes", "intake_formats", mode="before")
     @classmethod
     def _split(cls, value: object) -> object:
         return tuple(each.strip() for each in value.split(",") if each.strip()) if isinstance(value, str) else value

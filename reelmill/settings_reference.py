@@ -35,15 +35,24 @@ What they are for, and which ones matter: [object storage](object-storage.md).
 
 """
 
+_INTAKE = """
+## Uploads, notifications and messages
+
+What they are for: [uploads and messages](intake.md).
+
+"""
+
 _OF_OBJECT_STORAGE = ("s3_", "source_cache_")
+_OF_INTAKE = "intake_"
 _TABLE_HEAD = "| Variable | Meaning | Default |\n| --- | --- | --- |\n"
 
 
 def settings_reference() -> str:
     """Return the text of docs/settings.md: the same on every machine."""
     of_storage = [name for name in Settings.model_fields if name.startswith(_OF_OBJECT_STORAGE)]
-    others = [name for name in Settings.model_fields if name not in of_storage]
-    return _INTRODUCTION + _table(others) + _OBJECT_STORAGE + _table(of_storage)
+    of_intake = [name for name in Settings.model_fields if name.startswith(_OF_INTAKE)]
+    others = [name for name in Settings.model_fields if name not in (*of_storage, *of_intake)]
+    return _INTRODUCTION + _table(others) + _OBJECT_STORAGE + _table(of_storage) + _INTAKE + _table(of_intake)
 
 
 def _table(names: Iterable[str]) -> str:

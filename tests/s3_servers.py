@@ -41,12 +41,13 @@ class S3Server:
     pids: tuple[int, ...]
     region: str = _REGION
 
-    def client(self, *, endpoint_url: str | None = None, **config: Any) -> S3Client:
+    def client(self, *, service: str = "s3", endpoint_url: str | None = None, **config: Any) -> S3Client:
         """Return a client that asks once and never again, by path and signature 4, with no checksums of its own.
 
-        `endpoint_url` is where it goes instead, such as a proxy; `config` goes to botocore's Config. Close it.
+        `service` may be another one that the server has, such as sqs. `endpoint_url` is where it goes instead, such as
+        a proxy; `config` goes to botocore's Config. Close it.
         """
-        return _client("s3", endpoint_url or self.endpoint_url, self.access_key, self.secret_key, **config)
+        return _client(service, endpoint_url or self.endpoint_url, self.access_key, self.secret_key, **config)
 
     def env(self, *, endpoint_url: str | None = None) -> dict[str, str]:
         """Return what to add to the environment of a process that is to use this server, or a proxy before it."""
