@@ -12,7 +12,7 @@ from pydantic import ValidationError
 from rich.console import Console
 
 import reelmill
-from cli import profiles
+from cli import profiles, service
 from cli.clean import clean
 from cli.plan_view import plan_as_json, print_plan
 from cli.prefect_server import prefect_server, use_server
@@ -36,6 +36,9 @@ app = App(
 )
 app.command(profiles.app)
 app.command(clean)
+app.command(service.up)
+app.command(service.down)
+app.command(service.status)
 _INTERRUPTED = 130
 
 

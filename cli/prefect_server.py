@@ -13,6 +13,7 @@ from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
 
+from cli.service_home import running_service
 from reelmill.errors import ServerUnreachable
 from reelmill.media.tool_starter import dies_with_starter
 from reelmill.settings import settings
@@ -35,7 +36,7 @@ def prefect_server(*, verbose: bool) -> Generator[None]:
         return
     print(
         "no Prefect server is up: starting one for this run takes some ten seconds "
-        "(`prefect server start` leaves one running)",
+        "(`reelmill up` leaves one running)",
         file=sys.stderr,
     )
     from prefect.settings import PREFECT_API_URL, temporary_settings
@@ -47,7 +48,14 @@ def prefect_server(*, verbose: bool) -> Generator[None]:
 def use_server() -> None:
     """Have Prefect, which must not be imported yet, use the server on this machine when no other is configured."""
     os.environ.setdefault("DO_NOT_TRACK", "1")
-    if "PREFECT_API_URL" not in os.environ and _answers(_LOCAL_API):
+    if "PREFECT_API_URL" in os.environ:
+        return
+    service = running_service()
+    if service is not None and _answers(service.api):
+        os.environ["PREFECT_API_URL"] = service.api
+        if password := os.environ.get("PREFECT_SERVER_API_AUTH_STRING"):
+            os.environ.setdefault("PREFECT_API_AUTH_STRING", password)
+    elif _answers(_LOCAL_API):
         os.environ["PREFECT_API_URL"] = _LOCAL_API
 
 

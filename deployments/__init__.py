@@ -1,1 +1,1 @@
-"""Where flows run: work pools, images and manifests, and the little that applies them."""
+"""What is deployed, as files, and what applies them."""

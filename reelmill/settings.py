@@ -21,6 +21,10 @@ def _cache_dir() -> Path:
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "reelmill"
 
 
+def _home_dir() -> Path:
+    return Path(os.environ.get("XDG_DATA_HOME") or Path.home() / ".local" / "share") / "reelmill"
+
+
 def _default_work_dir() -> str:
     return str(_cache_dir())
 
@@ -37,6 +41,10 @@ class Settings(BaseSettings):
     )
     scratch_dir: Path = Field(
         default_factory=_cache_dir, description="Folder of this machine for files in the making, also with S3"
+    )
+    home_dir: Path = Field(
+        default_factory=_home_dir,
+        description="Folder of `reelmill up`: Prefect's database, logs, and results of jobs that say no full path",
     )
     keep_unfinished: bool | None = Field(
         default=None,

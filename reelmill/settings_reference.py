@@ -17,6 +17,7 @@ _CACHE_DIR = "the folder `reelmill` in `$XDG_CACHE_HOME`, or in `~/.cache`"
 _DEFAULTS_OF_THE_MACHINE = {
     "work_dir": _CACHE_DIR,
     "scratch_dir": _CACHE_DIR,
+    "home_dir": "the folder `reelmill` in `$XDG_DATA_HOME`, or in `~/.local/share`",
     "workers": "one for each core this process may use",
 }
 

@@ -41,6 +41,7 @@ def own_settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[No
         monkeypatch.delenv(name)
     monkeypatch.setenv("REELMILL_WORK_DIR", str(tmp_path / "reelmill-work"))
     monkeypatch.setenv("REELMILL_SCRATCH_DIR", str(tmp_path / "reelmill-scratch"))
+    monkeypatch.setenv("REELMILL_HOME_DIR", str(tmp_path / "reelmill-home"))
     settings.cache_clear()
     yield
     settings.cache_clear()

@@ -1,0 +1,58 @@
+"""All processes that descend from this one, also those whose own parent is gone. Linux only; elsewhere none are found."""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import os
+import signal
+import sys
+import time
+from pathlib import Path
+
+_PR_SET_CHILD_SUBREAPER = 36
+
+
+def adopt_orphans() -> None:
+    """From now on be the parent of every descendant whose own parent ends."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+
+
+def descendants(of: int | None = None) -> set[int]:
+    """Return the ids of all processes below this one, or below `of`."""
+    parents = _parents()
+    found, look = set[int](), {of or os.getpid()}
+    while look := {pid for pid, parent in parents.items() if parent in look} - found:
+        found |= look
+    return found
+
+
+def end_descendants(*, spare: set[int] = frozenset(), within_s: float) -> bool:  # type: ignore[assignment]
+    """Kill every descendant but `spare` until none is left, and wait for it; false when some won't go."""
+    give_up = time.monotonic() + within_s
+    while left := descendants() - spare:
+        for pid in left:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        reap(spare)
+        if time.monotonic() > give_up:
+            return False
+        time.sleep(0.05)
+    return True
+
+
+def reap(spare: set[int]) -> None:
+    """Take the exit codes of children that ended and that nobody waits for: all but `spare`."""
+    for pid in [pid for pid, parent in _parents().items() if parent == os.getpid() and pid not in spare]:
+        with contextlib.suppress(ChildProcessError):
+            os.waitpid(pid, os.WNOHANG)
+
+
+def _parents() -> dict[int, int]:
+    parents: dict[int, int] = {}
+    for folder in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError, ValueError, IndexError):
+            # The name of the program, in brackets, may hold anything.
+            parents[int(folder.name)] = int((folder / "stat").read_text().rpartition(")")[2].split()[1])
+    return parents

@@ -1,0 +1,115 @@
+"""`reelmill up` under test: a real server and a real worker, on a free port and in a folder of their own."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+from cli.service_home import ask
+from tests.server_processes import answers, free_port
+
+ROOT = Path(__file__).parents[1]
+_READY_S = 180
+
+
+class UpService:
+    """One `reelmill up`, and what can be asked of it."""
+
+    def __init__(self, folder: Path, *, port: int | None = None):
+        self.folder, self.home, self.port = folder, folder / "home", port or free_port()
+        self.api = f"http://127.0.0.1:{self.port}/api"
+        self.environment = {name: value for name, value in os.environ.items() if not name.startswith("PREFECT_")}
+        self.environment |= {"REELMILL_HOME_DIR": str(self.home), "PYTHONPATH": str(ROOT)}
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> subprocess.Popen[bytes]:
+        """Run `up`, and return it when it says that it is ready."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        out = self.folder / "up.txt"
+        with out.open("wb") as file:
+            self._process = subprocess.Popen(
+                self._argv("up", "--port", str(self.port)), cwd=self.folder, env=self.environment,
+                stdin=subprocess.DEVNULL, stdout=file, stderr=file, start_new_session=True,
+            )  # fmt: skip
+        process = self._process
+        wait_for(lambda: process.poll() is not None or "^C stops it" in out.read_text(), within_s=_READY_S)
+        assert process.poll() is None, out.read_text() + self.logs()
+        return process
+
+    def command(self, *args: str, exit_code: int = 0) -> str:
+        """Run another command of the same user, and return what it says on standard output and error."""
+        done = subprocess.run(
+            self._argv(*args), cwd=self.folder, env=self.environment, stdin=subprocess.DEVNULL, text=True,
+            stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=_READY_S,
+        )  # fmt: skip
+        assert done.returncode == exit_code, done.stdout + self.logs()
+        assert "Traceback" not in done.stdout
+        return done.stdout
+
+    def status(self, exit_code: int = 0) -> dict[str, Any]:
+        return json.loads(self.command("status", "--json", exit_code=exit_code))
+
+    def submit(self, **job: object) -> str:
+        """Start a run of the deployment, and return its id."""
+        deployment = ask(self.api, "/deployments/name/transcode-video/transcode")
+        path = f"/deployments/{deployment['id']}/create_flow_run"
+        return ask(self.api, path, {"parameters": {"job": job}, "state": {"type": "SCHEDULED"}})["id"]
+
+    def state(self, run: str) -> str:
+        return (ask(self.api, f"/flow_runs/{run}") or {}).get("state_type", "unknown")
+
+    def processes(self) -> list[psutil.Process]:
+        """Return every process that was started for it: all have its home in their environment."""
+        found: list[psutil.Process] = []
+        for process in psutil.process_iter():
+            try:
+                if process.pid != os.getpid() and process.environ().get("REELMILL_HOME_DIR") == str(self.home):
+                    found.append(process)
+            except psutil.Error:
+                continue
+        return [each for each in found if each.is_running() and each.status() != psutil.STATUS_ZOMBIE]
+
+    def is_gone(self) -> bool:
+        return not self.processes() and not answers(self.port)
+
+    def logs(self) -> str:
+        return "".join(f"\n{each.name}:\n{each.read_text()[-3000:]}" for each in self.home.glob("logs/*.log"))
+
+    def kill(self) -> None:
+        for process in self.processes():
+            process.kill()
+        if self._process is not None:
+            self._process.wait()
+
+    @staticmethod
+    def _argv(*args: str) -> list[str]:
+        return [sys.executable, "-m", "cli.main", *args]
+
+
+@contextmanager
+def up_service(folder: Path) -> Iterator[UpService]:
+    """Run `up` while the block runs; nothing of it is left, whatever happens."""
+    service = UpService(folder)
+    try:
+        service.start()
+        yield service
+    finally:
+        service.kill()
+
+
+def wait_for(condition: Callable[[], object], *, within_s: float) -> float:
+    """Wait until it is true, and return how long that took."""
+    started = time.monotonic()
+    while not condition():
+        assert time.monotonic() - started < within_s, f"not after {within_s} s"
+        time.sleep(0.1)
+    return time.monotonic() - started
