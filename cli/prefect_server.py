@@ -35,8 +35,7 @@ def prefect_server(*, verbose: bool) -> Generator[None]:
         yield
         return
     print(
-        "no Prefect server is up: starting one for this run takes some ten seconds "
-        "(`reelmill up` leaves one running)",
+        "no Prefect server is up: starting one for this run takes some ten seconds (`reelmill up` leaves one running)",
         file=sys.stderr,
     )
     from prefect.settings import PREFECT_API_URL, temporary_settings

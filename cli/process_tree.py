@@ -1,4 +1,4 @@
-"""All processes that descend from this one, also those whose own parent is gone. Linux only; elsewhere none are found."""
+"""All processes that descend from this one, also those whose own parent is gone. On Linux; elsewhere none are found."""
 
 from __future__ import annotations
 
