@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+import socket
 from pathlib import Path
 
 import pytest
@@ -111,9 +112,7 @@ def test_with_a_password_any_host_will_do_and_children_know_it(tmp_path: Path, m
     assert service_environment(options, ServiceHome(tmp_path))["PREFECT_API_AUTH_STRING"] == "me:secret"
 
 
-def test_a_taken_port_is_refused(tmp_path: Path):
-    import socket
-
+def test_a_taken_port_is_refused():
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()

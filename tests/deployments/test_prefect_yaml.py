@@ -1,0 +1,126 @@
+"""What a server holds after prefect.yaml was applied: nothing of the machine that applied it, and a form in order."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+import reelmill
+from cli.service_home import ask
+from deployments.apply import WORK_POOL
+from reelmill.formats import FORMATS
+from reelmill.job import TranscodeJob
+
+ROOT = Path(__file__).parents[2]
+PREFECT_YAML = yaml.safe_load((ROOT / "prefect.yaml").read_text())
+NAMES = [
+    f"{each['entrypoint'].rpartition('.')[2].replace('_', '-')}/{each['name']}" for each in PREFECT_YAML["deployments"]
+]
+
+
+@pytest.fixture(scope="module")
+def api(prefect_server: str) -> str:
+    """A server on which it was applied, twice: the second time must change nothing."""
+    environment = os.environ | {"PREFECT_API_URL": prefect_server}
+    for _ in range(2):
+        done = subprocess.run(
+            [sys.executable, "-m", "deployments.apply"], cwd=ROOT, env=environment, stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=120,
+        )  # fmt: skip
+        assert done.returncode == 0, done.stdout
+    return prefect_server
+
+
+def deployment(api: str, name: str) -> dict[str, Any]:
+    return ask(api, f"/deployments/name/{name}")
+
+
+@pytest.mark.slow
+def test_the_transcode_deployment(api: str):
+    found = deployment(api, "transcode-video/transcode")
+    says = ("version", "entrypoint", "path", "pull_steps", "storage_document_id", "parameters", "tags", "schedules",
+            "paused", "work_pool_name", "work_queue_name", "job_variables", "enforce_parameter_schema")  # fmt: skip
+    assert {name: found[name] for name in says} == {
+        "version": reelmill.__version__,
+        "entrypoint": "flows.transcode_video.transcode_video",
+        "path": None,
+        "pull_steps": [],
+        "storage_document_id": None,
+        "parameters": {},
+        "tags": ["reelmill", "transcode"],
+        "schedules": [],
+        "paused": False,
+        "work_pool_name": "reelmill",
+        "work_queue_name": "normal",
+        "job_variables": {},
+        "enforce_parameter_schema": True,
+    }
+    assert found["global_concurrency_limit"]["limit"] == 16
+    assert found["concurrency_options"]["collision_strategy"] == "ENQUEUE"
+    assert found["description"].startswith("One video into every format asked for")
+
+
+@pytest.mark.slow
+def test_the_form_is_ordered_and_described_with_choices_as_choices(api: str):
+    schema = deployment(api, "transcode-video/transcode")["parameter_openapi_schema"]
+    assert list(schema["properties"]) == schema["required"] == ["job"]
+    job = schema["definitions"]["TranscodeJob"]
+    fields: dict[str, Any] = job["properties"]
+    assert job["required"] == ["source"]
+    assert [fields[name]["position"] for name in TranscodeJob.model_fields] == list(range(1, len(fields) + 1))
+    assert {name: each["description"] for name, each in fields.items()} == {
+        name: field.description for name, field in TranscodeJob.model_fields.items()
+    }
+    assert fields["formats"]["items"]["enum"] == list(FORMATS)
+    assert fields["damage"]["enum"] == ["strict", "lenient", "salvage"]
+    defaults = {name: each["default"] for name, each in fields.items() if "default" in each}
+    assert defaults == {
+        "formats": [], "profile": None, "output": None, "name": None, "segment_s": None, "workers": None,
+        "damage": "lenient", "copy_when_fits": False, "source_size_bytes": None,
+    }  # fmt: skip
+    TranscodeJob.model_validate({"source": "clip.mp4", **defaults})
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", NAMES)
+def test_no_deployment_holds_a_path_of_the_machine_that_deployed_it(api: str, name: str):
+    found = json.dumps(deployment(api, name))
+    assert str(ROOT) not in found
+    assert re.findall(r'"(?:file:|~)?/[^"]*"', found) == []
+
+
+@pytest.mark.slow
+def test_the_queues_have_the_priorities_of_the_file(api: str):
+    queues = ask(api, "/work_pools/reelmill/queues/filter", {})
+    wanted = {each["name"]: each["priority"] for each in yaml.safe_load(WORK_POOL.read_text())["queues"]}
+    assert wanted == {"high": 1, "normal": 2, "bulk": 3, "default": 4}
+    assert {each["name"]: each["priority"] for each in queues} == wanted
+
+
+@pytest.mark.slow
+def test_a_pool_without_results_keeps_no_folder_either(api: str):
+    template = ask(api, "/work_pools/reelmill")["base_job_template"]
+    assert template["variables"]["properties"]["working_dir"].get("default") is None
+
+
+@pytest.mark.parametrize("each", PREFECT_YAML["deployments"], ids=lambda each: each["name"])
+def test_every_deployment_says_what_it_is(each: dict[str, Any]):
+    assert each["version"] == reelmill.__version__
+    assert each["description"]
+    assert "reelmill" in each["tags"]
+    assert each["work_pool"]["name"] == "reelmill"
+    assert each["concurrency_limit"]["collision_strategy"] in ("ENQUEUE", "CANCEL_NEW")
+
+
+def test_nothing_is_pulled_so_that_a_clone_and_an_image_run_the_same():
+    assert PREFECT_YAML["pull"] == []
+    assert not any("pull" in each for each in PREFECT_YAML["deployments"])
+    assert not any(":" in each["entrypoint"] for each in PREFECT_YAML["deployments"])
