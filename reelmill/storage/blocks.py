@@ -7,6 +7,7 @@ import threading
 from collections import OrderedDict
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 from tempfile import TemporaryFile
 
@@ -29,7 +30,7 @@ class BlockReader:
         self.bytes_read = 0
         self.failures: list[Exception] = []
         self._read = read
-        self._slots = max(-(-keep_bytes // BLOCK_BYTES), 2 * (READ_AHEAD_BLOCKS + streams))
+        self._free = list(range(max(-(-keep_bytes // BLOCK_BYTES), 2 * (READ_AHEAD_BLOCKS + streams))))
         folder.mkdir(parents=True, exist_ok=True)
         self._file = TemporaryFile(dir=folder)  # noqa: SIM115 - closed by `close`
         self._kept: OrderedDict[int, int] = OrderedDict()
@@ -70,9 +71,14 @@ class BlockReader:
             raise
         with self._lock:
             self.bytes_read += len(content)
-            slot = len(self._kept) if len(self._kept) < self._slots else self._kept.popitem(last=False)[1]
-            os.pwrite(self._file.fileno(), content, slot * BLOCK_BYTES)
-            self._kept[number] = slot
+            slot = self._free.pop() if self._free else self._kept.popitem(last=False)[1]
+            written = 0
+            with suppress(OSError):  # a full disk: what can't be kept is read again
+                written = os.pwrite(self._file.fileno(), content, slot * BLOCK_BYTES)
+            if written == len(content):
+                self._kept[number] = slot
+            else:
+                self._free.append(slot)
             self._coming.pop(number, None)
         return content
 
