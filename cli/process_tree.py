@@ -8,6 +8,7 @@ import os
 import signal
 import sys
 import time
+from collections.abc import Set
 from pathlib import Path
 
 _PR_SET_CHILD_SUBREAPER = 36
@@ -28,7 +29,7 @@ def descendants(of: int | None = None) -> set[int]:
     return found
 
 
-def end_descendants(*, spare: set[int] = frozenset(), within_s: float) -> bool:  # type: ignore[assignment]
+def end_descendants(*, spare: Set[int] = frozenset(), within_s: float) -> bool:
     """Kill every descendant but `spare` until none is left, and wait for it; false when some won't go."""
     give_up = time.monotonic() + within_s
     while left := descendants() - spare:
@@ -42,7 +43,7 @@ def end_descendants(*, spare: set[int] = frozenset(), within_s: float) -> bool: 
     return True
 
 
-def reap(spare: set[int]) -> None:
+def reap(spare: Set[int]) -> None:
     """Take the exit codes of children that ended and that nobody waits for: all but `spare`."""
     for pid in [pid for pid, parent in _parents().items() if parent == os.getpid() and pid not in spare]:
         with contextlib.suppress(ChildProcessError):

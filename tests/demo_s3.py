@@ -11,7 +11,7 @@ from contextlib import closing
 from cli.demo import FORMATS, sample
 from tests.s3_servers import ministack_server
 
-_BUCKETS = ("uploads", "work", "results")
+_BUCKETS = ("uploads", "unfinished", "results")
 
 
 def main() -> int:
@@ -22,7 +22,11 @@ def main() -> int:
         for bucket in _BUCKETS:
             client.create_bucket(Bucket=bucket)
         client.upload_file(str(source), "uploads", f"lectures/{source.name}")
-        env = os.environ | server.env() | {"REELMILL_WORK_DIR": "s3://work/jobs", "REELMILL_SCRATCH_DIR": scratch}
+        env = (
+            os.environ
+            | server.env()
+            | {"REELMILL_WORK_DIR": "s3://unfinished/reelmill", "REELMILL_SCRATCH_DIR": scratch}
+        )
         formats = [word for each in FORMATS for word in ("--format", each)]
         result = f"s3://results/{source.stem}"
         command = ["transcode", f"s3://uploads/lectures/{source.name}", *formats, "--output", result]
