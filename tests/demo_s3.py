@@ -22,11 +22,8 @@ def main() -> int:
         for bucket in _BUCKETS:
             client.create_bucket(Bucket=bucket)
         client.upload_file(str(source), "uploads", f"lectures/{source.name}")
-        env = (
-            os.environ
-            | server.env()
-            | {"REELMILL_WORK_DIR": "s3://unfinished/reelmill", "REELMILL_SCRATCH_DIR": scratch}
-        )
+        work = {"REELMILL_WORK_DIR": "s3://unfinished/reelmill", "REELMILL_SCRATCH_DIR": scratch}
+        env = os.environ | server.env() | work
         formats = [word for each in FORMATS for word in ("--format", each)]
         result = f"s3://results/{source.stem}"
         command = ["transcode", f"s3://uploads/lectures/{source.name}", *formats, "--output", result]
