@@ -1,4 +1,4 @@
-"""Applies the files: the work pool and its queues, then the deployments of prefect.yaml.
+"""Applies the files: the work pool and its queues, the automations, then the deployments of prefect.yaml.
 
 Run as a module, with the folder of prefect.yaml as the current one: `python -m deployments.apply [RESULTS]`. Doing it
 again changes nothing.
@@ -17,6 +17,9 @@ from prefect.client.schemas.actions import WorkPoolCreate, WorkPoolUpdate
 from prefect.client.schemas.filters import WorkQueueFilter
 from prefect.exceptions import ObjectAlreadyExists
 from prefect.workers.process import ProcessWorker
+
+from deployments.automations import apply_automations
+from reelmill.errors import ReelmillError, one_line
 
 WORK_POOL = Path(__file__).with_name("work_pool.yaml")
 
@@ -42,8 +45,13 @@ def apply(results: Path | None) -> NoReturn:
     """Apply everything to the server that Prefect's settings name, and end as `prefect deploy --all` ends."""
     with get_client(sync_client=True) as client:
         apply_work_pool(client, yaml.safe_load(WORK_POOL.read_text()), results)
+        apply_automations(client)
     os.execv(sys.executable, [sys.executable, "-m", "prefect", "--no-prompt", "deploy", "--all"])
 
 
 if __name__ == "__main__":
-    apply(Path(sys.argv[1]) if len(sys.argv) > 1 else None)
+    try:
+        apply(Path(sys.argv[1]) if len(sys.argv) > 1 else None)
+    except ReelmillError as error:
+        print(f"error: {error.code}: {one_line(str(error))}", file=sys.stderr)
+        sys.exit(error.exit_code)
