@@ -50,16 +50,14 @@ def list_jobs(*, state: tuple[StateName, ...] = (), limit: int = 20, json_output
     if json_output:
         print(json.dumps(told, indent=2))
         return 0
+    rows = [_row(each) for each in told]
     table = Table(box=None, pad_edge=False)
-    for name in ("run", "state", "queue", "began", "took", "source", ""):
-        table.add_column(name, no_wrap=True, overflow="ellipsis")
-    for each in told:
-        took = f"{each['took_s']:.0f} s" if each["took_s"] else ""
-        error = each["error"]["code"] if each["error"] else ""
-        source = PurePosixPath(each["source"]).name
-        table.add_row(
-            each["run"][:8], each["state"].lower(), each["queue"], (each["began"] or "")[:16], took, source, error
-        )
+    for n, name in enumerate(("run", "state", "queue", "began", "took", "source", "")):
+        # Where the terminal is narrow, it is the source's name that is shortened.
+        width = None if name == "source" else max((len(row[n]) for row in rows), default=0)
+        table.add_column(name, no_wrap=True, min_width=width)
+    for row in rows:
+        table.add_row(*row)
     Console().print(table if told else "no jobs")
     return 0
 
@@ -146,6 +144,13 @@ def retry(*runs: str) -> int:
         else:
             print(f"{run.id}: run {started.run.id} of the same job is {(started.run.state_name or '').lower()}")
     return 0
+
+
+def _row(told: dict[str, Any]) -> tuple[str, ...]:
+    took = f"{told['took_s']:.0f} s" if told["took_s"] else ""
+    error = told["error"]["code"] if told["error"] else ""
+    name = PurePosixPath(told["source"]).name
+    return told["run"][:8], told["state"].lower(), told["queue"] or "", (told["began"] or "")[:16], took, name, error
 
 
 def _told(run: FlowRun) -> dict[str, Any]:

@@ -22,7 +22,15 @@ from dataclasses import replace
 from cli.intake import READY, takes_anything_in
 from cli.process_tree import adopt_orphans, descendants, end_descendants, reap
 from cli.service_environment import ServiceOptions, project_folder, service_environment
-from cli.service_home import Service, ServiceHome, is_deployed, is_healthy, online_workers, service_home
+from cli.service_home import (
+    Service,
+    ServiceHome,
+    give_back_runs,
+    is_deployed,
+    is_healthy,
+    online_workers,
+    service_home,
+)
 from cli.service_home import forget_worker as forget_worker_at
 from reelmill.media.tool_starter import dies_with_starter
 
@@ -124,7 +132,7 @@ class Keeper:
         tell("step", "applying the work pool and prefect.yaml")
         self._apply()
         tell("step", "starting the worker")
-        forget_worker_at(api, self._service.worker)  # one of that name that was killed counts as online for a while
+        self._forget_worker()
         argv = [sys.executable, "-m", "prefect", "worker", "start", "--type", "process"]
         argv += ["--pool", "reelmill", "--name", self._service.worker, "--limit", str(self._options.jobs)]
         self._worker = Part("worker", argv, self._home, self._environment)
@@ -172,8 +180,15 @@ class Keeper:
             give_up = time.monotonic() + pause_s
             while time.monotonic() < give_up:
                 self._look(0.5)
+            if part is self._worker:
+                self._forget_worker()
             part.start()
         reap(spare={part.process.pid for part in self._parts()})
+
+    def _forget_worker(self) -> None:
+        """Have the server forget a worker that was killed, which counts as online for a while, and what it took."""
+        forget_worker_at(self._options.api, self._service.worker)
+        give_back_runs(self._options.api)
 
     def _parts(self) -> list[Part]:
         return [part for part in (self._server, self._worker, self._intake) if part is not None]

@@ -8,7 +8,7 @@ from prefect import flow
 from prefect.artifacts import create_table_artifact
 from prefect.logging import get_run_logger
 
-from reelmill.errors import InvalidParameter, ReelmillError
+from reelmill.errors import InvalidParameter, JobRejected, ReelmillError
 from reelmill.intake.inbox import unfinished_uploads
 from reelmill.intake.rules import inboxes
 from reelmill.storage.location import Location, parse_location
@@ -26,25 +26,31 @@ def sweep_inbox(inbox: str | None = None, queue: Queue = "bulk") -> dict[str, in
         inbox: One of the inboxes of REELMILL_INTAKE_INBOX; all of them when empty
         queue: Work queue that the jobs go to
 
-    Returns how many uploads were `started`, are `known` to have a run, and `failed` to get one, each logged. A run that
-    failed is not started again by a sweep. Raises InvalidParameter when there is no such inbox.
+    Returns how many uploads were `started`, are `known` to have a run, and were `refused`, each logged. A run that
+    failed is not started again by a sweep. Raises InvalidParameter when there is no such inbox, and, after the others
+    were started, what kept one from being started.
     """
     log = get_run_logger()
     rows: list[dict[str, str]] = []
-    counts = Counter(started=0, known=0, failed=0)
+    counts = Counter(started=0, known=0, refused=0)
+    failure: ReelmillError | None = None
     for job in unfinished_uploads(_place(inbox) if inbox else None):
         try:
             started = start_upload(job, queue=queue)
             outcome, row = _outcome(started)
         except ReelmillError as error:
             log.warning("%s: %s: %s", job.source, error.code, error)
-            outcome, row = "failed", {"outcome": f"{error.code}: {error}"}
+            outcome, row = "refused", {"outcome": f"{error.code}: {error}"}
+            if not isinstance(error, JobRejected):
+                failure = error
         counts[outcome] += 1
         if len(rows) < _MOST_SHOWN:
             rows.append({"upload": job.source, **row})
-    log.info("%(started)d uploads started, %(known)d known already, %(failed)d failed", counts)
+    log.info("%(started)d uploads started, %(known)d known already, %(refused)d refused", counts)
     if rows:
         create_table_artifact(key="sweep", table=rows, description="Uploads without a result")
+    if failure is not None:
+        raise failure
     return dict(counts)
 
 
