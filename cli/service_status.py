@@ -6,6 +6,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from cli.service_home import POOL, ask, is_deployed, is_healthy, online_workers, running_service
+from reelmill.intake.dead_letters import count_dead_letters
+from reelmill.intake.rules import dead_letter_location
 
 _STATES = ("SCHEDULED", "PENDING", "RUNNING", "COMPLETED", "FAILED", "CRASHED", "CANCELLED")
 
@@ -21,6 +23,7 @@ class Status:
     deployed: bool = False
     workers: list[str] = field(default_factory=list)
     runs: dict[str, int] = field(default_factory=dict)
+    dead_letters: int = 0
 
     def lines(self) -> Iterator[str]:
         """Yield it for people."""
@@ -33,6 +36,8 @@ class Status:
         if not self.deployed:
             yield "deployments: none"
         yield f"runs: {', '.join(f'{count} {state}' for state, count in self.runs.items()) or 'none'}"
+        if self.dead_letters:
+            yield f"dead letters: {self.dead_letters}, in {dead_letter_location()}"
 
 
 def service_status() -> Status:
@@ -47,7 +52,8 @@ def service_status() -> Status:
     counts = {state: ask(api, "/flow_runs/count", _runs_in(state)) or 0 for state in _STATES}
     return Status(
         up=service.ready and bool(workers) and deployed, server=True, ui=service.ui, api=api, deployed=deployed,
-        workers=workers, runs={state.lower(): count for state, count in counts.items() if count},
+        workers=workers, dead_letters=count_dead_letters(),
+        runs={state.lower(): count for state, count in counts.items() if count},
     )  # fmt: skip
 
 

@@ -24,11 +24,11 @@ _READY_S = 180
 class UpService:
     """One `reelmill up`, and what can be asked of it."""
 
-    def __init__(self, folder: Path, *, port: int | None = None):
+    def __init__(self, folder: Path, *, port: int | None = None, **settings: str):
         self.folder, self.home, self.port = folder, folder / "home", port or free_port()
         self.api = f"http://127.0.0.1:{self.port}/api"
         self.environment = {name: value for name, value in os.environ.items() if not name.startswith("PREFECT_")}
-        self.environment |= {"REELMILL_HOME_DIR": str(self.home), "PYTHONPATH": str(ROOT)}
+        self.environment |= {"REELMILL_HOME_DIR": str(self.home), "PYTHONPATH": str(ROOT), **settings}
         self._process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> subprocess.Popen[bytes]:
@@ -64,6 +64,13 @@ class UpService:
         path = f"/deployments/{deployment['id']}/create_flow_run"
         return ask(self.api, path, {"parameters": {"job": job}, "state": {"type": "SCHEDULED"}})["id"]
 
+    def run_of(self, source: object) -> str | None:
+        """Return the id of the only run of a source; None as long as there is none."""
+        runs = ask(self.api, "/flow_runs/filter", {}) or []
+        found = [each["id"] for each in runs if each["parameters"].get("job", {}).get("source") == str(source)]
+        assert len(found) < 2, f"{len(found)} runs of {source}"
+        return found[0] if found else None
+
     def state(self, run: str) -> str:
         return (ask(self.api, f"/flow_runs/{run}") or {}).get("state_type", "unknown")
 
@@ -96,9 +103,9 @@ class UpService:
 
 
 @contextmanager
-def up_service(folder: Path) -> Iterator[UpService]:
+def up_service(folder: Path, **settings: str) -> Iterator[UpService]:
     """Run `up` while the block runs; nothing of it is left, whatever happens."""
-    service = UpService(folder)
+    service = UpService(folder, **settings)
     try:
         service.start()
         yield service

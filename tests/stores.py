@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import uuid
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
@@ -73,3 +74,18 @@ def open_uploads(server: S3Server, place: S3Location) -> list[str]:
     with closing(server.client()) as client:
         answer: Any = client.list_multipart_uploads(Bucket=place.bucket)
         return [each["Key"] for each in answer.get("Uploads", ())]
+
+
+def notify(server: S3Server, queue_url: str, bucket: S3Location, *, prefix: str = "") -> None:
+    """Have a bucket tell a queue of new objects whose keys begin with the prefix."""
+    with closing(server.client(service="sqs")) as client, closing(server.client()) as s3:
+        sqs: Any = client
+        arn = sqs.get_queue_attributes(QueueUrl=queue_url, AttributeNames=["QueueArn"])["Attributes"]["QueueArn"]
+        s3_may = {"Effect": "Allow", "Principal": {"Service": "s3.amazonaws.com"}, "Action": "sqs:SendMessage"}
+        policy = {"Version": "2012-10-17", "Statement": s3_may | {"Resource": arn}}
+        sqs.set_queue_attributes(QueueUrl=queue_url, Attributes={"Policy": json.dumps(policy)})
+        only: Any = {"Key": {"FilterRules": [{"Name": "prefix", "Value": prefix}]}}
+        told: Any = {"QueueArn": arn, "Events": ["s3:ObjectCreated:*"], "Filter": only}
+        s3.put_bucket_notification_configuration(
+            Bucket=bucket.bucket, NotificationConfiguration={"QueueConfigurations": [told]}
+        )

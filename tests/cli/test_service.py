@@ -72,26 +72,6 @@ def test_the_end_of_up_is_the_end_of_its_runs_and_their_ffmpeg(
             service.kill()
 
 
-@pytest.mark.slow
-@pytest.mark.timeout(600)
-def test_a_killed_worker_is_started_again_without_the_runs_it_left(
-    tmp_path: Path, clip: Path, monkeypatch: pytest.MonkeyPatch
-):
-    tool = LoggedTool(tmp_path / "tool")
-    monkeypatch.setenv("REELMILL_FFMPEG", str(tool.path))
-    with tool.holding() as go, up_service(tmp_path / "service") as service:
-        service.submit(source=str(clip), formats=["mp4"])
-        wait_for(tool.encodes, within_s=120)
-        [worker] = [each for each in service.processes() if each.cmdline()[2:5] == ["prefect", "worker", "start"]]
-        left = worker.children(recursive=True)
-        assert left
-        worker.kill()
-        wait_for(lambda: not any(each.is_running() for each in left), within_s=GONE_WITHIN_S)
-        go()
-        again = service.submit(source=str(clip), formats=["mp4"])
-        wait_for(lambda: service.state(again) == "COMPLETED", within_s=120)
-
-
 @pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.0.2.1", "example.org"])
 def test_a_server_that_others_can_reach_needs_a_password(host: str, monkeypatch: pytest.MonkeyPatch):
     for password in ("", " "):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from uuid import UUID
@@ -87,7 +87,7 @@ def test_twenty_requests_at_once_in_any_order_while_sweeps_run_make_one_run(
     [upload] = inbox.iterdir()
     message = f'{{"job": {{"source": "{upload}", "replace": true}}}}'.encode()
     handle = handler(start_upload)
-    requests = [lambda: handle(message)] * 20 + [sweep_inbox] * 3
+    requests: list[Callable[[], object]] = [*[lambda: handle(message)] * 20, *[lambda: sweep_inbox()] * 3]
     random.shuffle(requests)
     with ThreadPoolExecutor(6) as pool:
         for done in [pool.submit(each) for each in requests]:

@@ -31,7 +31,7 @@ from reelmill.storage.opening import open_store
 from reelmill.storage.queue import Queue
 from tests.s3_servers import S3Server
 from tests.server_processes import free_port
-from tests.stores import new_bucket, put, using
+from tests.stores import new_bucket, notify, put, using
 
 Set = Callable[..., None]
 
@@ -68,24 +68,11 @@ def letters() -> list[dict[str, Any]]:
     return [json.loads(store.read(each.key) or b"") for each in store.list()]
 
 
-def notify(ministack: S3Server, sqs: Any, queue: Queue, bucket: S3Location) -> None:
-    """Have the bucket tell the queue of new objects."""
-    arn = sqs.get_queue_attributes(QueueUrl=queue.url, AttributeNames=["QueueArn"])["Attributes"]["QueueArn"]
-    policy = {"Version": "2012-10-17", "Statement": {"Effect": "Allow", "Principal": {"Service": "s3.amazonaws.com"},
-              "Action": "sqs:SendMessage", "Resource": arn}}  # fmt: skip
-    sqs.set_queue_attributes(QueueUrl=queue.url, Attributes={"Policy": json.dumps(policy)})
-    with closing(ministack.client()) as client:
-        client.put_bucket_notification_configuration(
-            Bucket=bucket.bucket,
-            NotificationConfiguration={"QueueConfigurations": [{"QueueArn": arn, "Events": ["s3:ObjectCreated:*"]}]},
-        )
-
-
 NAMES = ["a.mp4", "a+b c.mp4", "%2B.mp4", "deep/übung 日本.mov", "a&b=c.mp4"]
 
 
 def test_uploads_to_a_bucket_come_as_jobs_by_the_queue(ministack: S3Server, sqs: Any, queue: Queue, bucket: S3Location):
-    notify(ministack, sqs, queue, bucket)
+    notify(ministack, queue.url, bucket)
     for name in (*NAMES, "note.txt", ".hidden.mp4"):
         put(ministack, bucket / "in" / name, b"video")
     put(ministack, bucket / "out" / "result.mp4", b"video")
@@ -99,7 +86,7 @@ def test_uploads_to_a_bucket_come_as_jobs_by_the_queue(ministack: S3Server, sqs:
 
 
 def test_upload_in_parts_comes_as_one_job(ministack: S3Server, sqs: Any, queue: Queue, bucket: S3Location):
-    notify(ministack, sqs, queue, bucket)
+    notify(ministack, queue.url, bucket)
     upload_in_parts(ministack, bucket / "in" / "a.mp4")
     started: list[str] = []
     while poll_once(queue, handler(lambda job: started.append(job.source)), wait_s=1):
