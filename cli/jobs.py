@@ -130,20 +130,20 @@ def retry(*runs: str) -> int:
         The runs' ids, or how they begin.
     """
     refuse_without_server()
-    from cli.runs import find_run, job_of
-    from tasks.starting import server_client, start_job
+    from cli.runs import find_run, retry_run
+    from tasks.starting import server_client
 
+    code = 0
     with server_client() as client:
-        found = [find_run(client, each) for each in runs]
-    for run in found:
-        started = start_job(job_of(run), again=True)
-        if started.run is None:
-            print(f"{run.id}: finished already, in {started.accepted.output}")
-        elif started.is_new:
-            print(f"{run.id}: tried again by run {started.run.id}")
-        else:
-            print(f"{run.id}: run {started.run.id} of the same job is {(started.run.state_name or '').lower()}")
-    return 0
+        for found in [find_run(client, each) for each in runs]:
+            state = (found.state_name or "unknown").lower()
+            if found.state and found.state.is_final() and not found.state.is_completed():
+                retry_run(client, found)
+                print(f"{found.id}: was {state}, and is tried again")
+            else:
+                print(f"{found.id}: is {state}")
+                code = 1
+    return code
 
 
 def _row(told: dict[str, Any]) -> tuple[str, ...]:

@@ -23,10 +23,9 @@ from prefect.client.schemas.filters import (
 from prefect.client.schemas.objects import FlowRun, StateType
 from prefect.client.schemas.sorting import FlowRunSort
 from prefect.exceptions import ObjectNotFound
-from prefect.states import Cancelling
+from prefect.states import Cancelling, Scheduled
 
 from reelmill.errors import JobCancelled, ReelmillError, RunNotFound, one_line
-from reelmill.job import TranscodeJob
 from tasks.starting import FLOW
 
 _LOOKED_THROUGH = 200
@@ -66,10 +65,6 @@ def find_run(client: SyncPrefectClient, run_id: str) -> FlowRun:
     return found[0]
 
 
-def job_of(run: FlowRun) -> TranscodeJob:
-    return TranscodeJob.model_validate(run.parameters["job"])
-
-
 def follow(client: SyncPrefectClient, run: FlowRun, on_progress: Callable[[str, str], None]) -> FlowRun:
     """Wait until a run is over and return it as it is then. `on_progress` gets its state and where it stands."""
     while run.state is None or not run.state.is_final():
@@ -102,6 +97,11 @@ def failure_of(run: FlowRun) -> Failure | None:
     if state.is_cancelled():
         return Failure(JobCancelled.__name__, message, JobCancelled.exit_code)
     return Failure(state.type.value.capitalize(), message, 1)
+
+
+def retry_run(client: SyncPrefectClient, run: FlowRun) -> None:
+    """Put a run that ended back into its queue: what Prefect's own pages do when they are told to retry."""
+    client.set_flow_run_state(run.id, Scheduled(name="AwaitingRetry", message="Somebody wants it tried again."))
 
 
 def cancel_run(client: SyncPrefectClient, run: FlowRun, within_s: float) -> FlowRun:

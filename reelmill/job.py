@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import math
 from pathlib import Path, PurePosixPath
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from reelmill.errors import InvalidParameter, InvalidUri, LimitOutputs, OutputCollision, PathEscape
 from reelmill.formats import FORMATS, FormatName
 from reelmill.planning.plan import content_key
+from reelmill.profiles.loading import builtin_profiles
 from reelmill.profiles.profile import Profile
 from reelmill.settings import settings
 from reelmill.storage.location import Location, S3Location, is_printable, parse_location
@@ -20,54 +21,72 @@ _LONGEST_NAME = 200
 DamagePolicy = Literal["strict", "lenient", "salvage"]
 
 
+def _as_form(schema: dict[str, Any]) -> None:
+    """Order the fields for Prefect's form, and make one that may be empty a plain input there.
+
+    A union with null would be shown as two tabs, "str" and "None", and a default of null would be sent. Where a field
+    is neither required nor has a default, the server accepts null as before; so does the model.
+    """
+    for position, field in enumerate(schema["properties"].values(), start=1):
+        field["position"] = position
+        if "anyOf" in field:
+            [kind] = [each for each in field.pop("anyOf") if each != {"type": "null"}]
+            field |= kind
+            del field["default"]
+
+
 class TranscodeJob(BaseModel):
     """What to make of one source."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, json_schema_extra=_as_form)
 
-    source: str = Field(description="Path of the video, or s3://bucket/key", json_schema_extra={"position": 1})
+    source: str = Field(description="Path of the video on the machine that does the work, or s3://bucket/key")
     formats: tuple[FormatName, ...] = Field(
-        default=(), description="Formats to make; the profile's own when empty", json_schema_extra={"position": 2}
+        default=(), description="As many as you like. When empty: those of the profile, and mp4 without one"
     )
     profile: str | None = Field(
         default=None,
-        description="Name of a built-in profile, or path or s3:// address of a profile file",
-        json_schema_extra={"position": 3},
+        description=f"Codecs, quality and size. One of {', '.join(builtin_profiles())}, "
+        "or the path or s3:// address of a profile file",
     )
     output: str | None = Field(
         default=None,
-        description="Folder or s3://bucket/prefix for the results; when empty, one named after the source",
-        json_schema_extra={"position": 4},
-    )  # fmt: skip
-    name: str | None = Field(
-        default=None, description="File name of the results without its ending; the source's own when empty",
-        json_schema_extra={"position": 5},
-    )  # fmt: skip
-    segment_s: float | None = Field(
-        default=None, description="Length of a segment in seconds; chosen by the planner when empty",
-        json_schema_extra={"position": 6},
-    )  # fmt: skip
-    workers: int | None = Field(
-        default=None,
-        description="ffmpeg processes at once; one for each core when empty",
-        json_schema_extra={"position": 7},
+        description="Folder for the results, or s3://bucket/prefix. When empty: one named after the source",
     )
-    damage: DamagePolicy = Field(
-        default="lenient", json_schema_extra={"position": 8},
-        description="A damaged source is refused (strict) or encoded with a warning (lenient), also cut off (salvage)",
-    )  # fmt: skip
+    name: str | None = Field(
+        default=None, title="File name", description="Of the results, without ending. When empty: the source's own"
+    )
     copy_when_fits: bool = Field(
         default=False,
-        description="Copy streams that already are what a format needs",
-        json_schema_extra={"position": 9},
-    )
-    source_size_bytes: int | None = Field(
-        default=None, description="Size the source must have, when it is known", json_schema_extra={"position": 10}
+        title="Copy when it fits",
+        description="Copy streams that already are what a format needs, instead of encoding them again",
     )
     replace: bool = Field(
         default=False,
-        description="Replace what an earlier job published in the output folder; refused otherwise",
-        json_schema_extra={"position": 11},
+        title="Replace an earlier result",
+        description="What another job published in the same folder gives way to this one's result; refused otherwise",
+    )
+    damage: DamagePolicy = Field(
+        default="lenient",
+        title="If the source is damaged",
+        description="strict refuses it; lenient encodes it with a warning; salvage does so even when its end is "
+        "missing",
+    )
+    segment_s: float | None = Field(
+        default=None,
+        title="Segment length",
+        description="In seconds. When empty: chosen for the source",
+        json_schema_extra={"minimum": SHORTEST_SEGMENT_S},
+    )
+    workers: int | None = Field(
+        default=None,
+        description="How many ffmpeg run at once. When empty: one for each core",
+        json_schema_extra={"minimum": 1},
+    )
+    source_size_bytes: int | None = Field(
+        default=None,
+        title="Size of the source",
+        description="In bytes, if you know it: a source of another size is refused",
     )
 
     @property

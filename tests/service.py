@@ -7,7 +7,7 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -24,11 +24,11 @@ _READY_S = 180
 class UpService:
     """One `reelmill up`, and what can be asked of it."""
 
-    def __init__(self, folder: Path, *, port: int | None = None, **settings: str):
+    def __init__(self, folder: Path, *, port: int | None = None, settings: Mapping[str, str] | None = None):
         self.folder, self.home, self.port = folder, folder / "home", port or free_port()
         self.api = f"http://127.0.0.1:{self.port}/api"
         self.environment = {name: value for name, value in os.environ.items() if not name.startswith("PREFECT_")}
-        self.environment |= {"REELMILL_HOME_DIR": str(self.home), "PYTHONPATH": str(ROOT), **settings}
+        self.environment |= {"REELMILL_HOME_DIR": str(self.home), "PYTHONPATH": str(ROOT)} | dict(settings or {})
         self._process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> subprocess.Popen[bytes]:
@@ -105,7 +105,7 @@ class UpService:
 @contextmanager
 def up_service(folder: Path, **settings: str) -> Iterator[UpService]:
     """Run `up` while the block runs; nothing of it is left, whatever happens."""
-    service = UpService(folder, **settings)
+    service = UpService(folder, settings=settings)
     try:
         service.start()
         yield service

@@ -18,6 +18,7 @@ from cli.service_home import ask
 from deployments.apply import WORK_POOL
 from reelmill.formats import FORMATS
 from reelmill.job import TranscodeJob
+from reelmill.profiles.loading import builtin_profiles
 
 ROOT = Path(__file__).parents[2]
 PREFECT_YAML = yaml.safe_load((ROOT / "prefect.yaml").read_text())
@@ -79,14 +80,33 @@ def test_the_form_is_ordered_and_described_with_choices_as_choices(api: str):
     assert {name: each["description"] for name, each in fields.items()} == {
         name: field.description for name, field in TranscodeJob.model_fields.items()
     }
+    assert {name: (each["title"], each["type"]) for name, each in fields.items()} == {
+        "source": ("Source", "string"),
+        "formats": ("Formats", "array"),
+        "profile": ("Profile", "string"),
+        "output": ("Output", "string"),
+        "name": ("File name", "string"),
+        "copy_when_fits": ("Copy when it fits", "boolean"),
+        "damage": ("If the source is damaged", "string"),
+        "segment_s": ("Segment length", "number"),
+        "workers": ("Workers", "integer"),
+        "source_size_bytes": ("Size of the source", "integer"),
+    }
     assert fields["formats"]["items"]["enum"] == list(FORMATS)
     assert fields["damage"]["enum"] == ["strict", "lenient", "salvage"]
+    assert [name for name in builtin_profiles() if name not in fields["profile"]["description"]] == []
     defaults = {name: each["default"] for name, each in fields.items() if "default" in each}
-    assert defaults == {
-        "formats": [], "profile": None, "output": None, "name": None, "segment_s": None, "workers": None,
-        "damage": "lenient", "copy_when_fits": False, "source_size_bytes": None,
-    }  # fmt: skip
-    TranscodeJob.model_validate({"source": "clip.mp4", **defaults})
+    assert defaults == {"formats": [], "damage": "lenient", "copy_when_fits": False}
+    assert TranscodeJob.model_validate({"source": "clip.mp4", **defaults}) == TranscodeJob(source="clip.mp4")
+
+
+@pytest.mark.slow
+def test_a_job_written_by_python_with_every_null_is_accepted(api: str):
+    found = deployment(api, "transcode-video/transcode")
+    job = TranscodeJob(source="clip.mp4").model_dump(mode="json")
+    assert None in job.values()
+    run = ask(api, f"/deployments/{found['id']}/create_flow_run", {"parameters": {"job": job}})
+    assert run["parameters"] == {"job": job}
 
 
 @pytest.mark.slow

@@ -13,6 +13,7 @@ import pytest
 import yaml
 from prefect.client.orchestration import SyncPrefectClient, get_client
 from prefect.client.schemas.filters import ArtifactFilter, FlowRunFilter, FlowRunFilterIdempotencyKey
+from prefect.deployments.runner import RunnerDeployment
 from prefect.exceptions import ObjectNotFound
 from prefect.settings import PREFECT_API_URL, temporary_settings
 from prefect.states import Cancelled, Completed, Crashed, Failed, Running
@@ -41,7 +42,9 @@ def deployed(prefect_server: str) -> None:
     with get_client(sync_client=True) as client:
         apply_work_pool(client, yaml.safe_load(WORK_POOL.read_text()), None)
     for name in ("transcode", "on-upload"):
-        transcode_video.to_deployment(name=name, work_pool_name="reelmill", work_queue_name="normal").apply()
+        RunnerDeployment.from_flow(
+            transcode_video, name=name, work_pool_name="reelmill", work_queue_name="normal"
+        ).apply()
 
 
 @pytest.fixture
