@@ -2,7 +2,8 @@
 
 Run as a module, with the folder of prefect.yaml as the current one: `python -m deployments.apply [RESULTS]`. Doing it
 again changes nothing. `--platform kubernetes` or `ecs` makes the pool of deployments/kubernetes or deployments/ecs
-instead, and the deployments of the prefect.yaml there besides.
+instead, and the deployments of the prefect.yaml there besides; `--set NAME=VALUE` gives a variable of the pool's
+template its default.
 """
 
 from __future__ import annotations
@@ -22,17 +23,34 @@ from prefect.client.schemas.filters import WorkQueueFilter
 from prefect.exceptions import ObjectAlreadyExists
 from prefect.workers.process import ProcessWorker
 
-WORK_POOL = Path(__file__).with_name("work_pool.yaml")
+FOLDER = Path(__file__).parent
+WORK_POOL = FOLDER / "work_pool.yaml"
 PLATFORMS = ("kubernetes", "ecs")
 
 
-def base_job_template(platform: str | None, results: Path | None) -> dict[str, Any]:
-    """Return what the pool's jobs are made from. Relative paths of jobs then count from `results`."""
-    if platform is not None:
-        return json.loads((WORK_POOL.parent / platform / "base_job_template.json").read_text())
+def process_template(results: Path | None) -> dict[str, Any]:
+    """Return what a process pool's jobs are made from. Relative paths of jobs then count from `results`."""
     template = ProcessWorker.get_default_base_job_template()
     if results is not None:
         template["variables"]["properties"]["working_dir"]["default"] = str(results)
+    return template
+
+
+def platform_template(platform: str, settings: dict[str, str]) -> dict[str, Any]:
+    """Return what a platform's jobs are made from, with `settings` as defaults; those of other types are YAML.
+
+    Ends the process when there is no such variable, or when one that has no default is not among them.
+    """
+    template = json.loads((FOLDER / platform / "base_job_template.json").read_text())
+    variables = template["variables"]
+    for name, value in settings.items():
+        if name not in variables["properties"]:
+            sys.exit(f"--set: there is no variable {name}; there are {', '.join(variables['properties'])}")
+        variable = variables["properties"][name]
+        variable["default"] = value if variable.get("type") == "string" else yaml.safe_load(value)
+    missing = [name for name in variables.pop("required") if name not in settings]
+    if missing:
+        sys.exit(f"--set: nothing is known of {', '.join(missing)}")
     return template
 
 
@@ -52,17 +70,19 @@ def apply_work_pool(client: SyncPrefectClient, pool: dict[str, Any], template: d
         client.update_work_queue(found.id, priority=each["priority"], description=each["description"])
 
 
-def apply(platform: str | None, results: Path | None) -> NoReturn:
+def apply(platform: str | None, results: Path | None, settings: dict[str, str]) -> NoReturn:
     """Apply everything to the server that Prefect's settings name, and end as `prefect deploy --all` ends."""
     pool: dict[str, Any] = yaml.safe_load(WORK_POOL.read_text())
     deploy = [sys.executable, "-m", "prefect", "--no-prompt", "deploy", "--all"]
-    if platform is not None:
-        pool |= yaml.safe_load((WORK_POOL.parent / platform / "work_pool.yaml").read_text())
+    if platform is None:
+        template = process_template(results)
+    else:
+        template = platform_template(platform, settings)
+        pool |= yaml.safe_load((FOLDER / platform / "work_pool.yaml").read_text())
     with get_client(sync_client=True) as client:
-        apply_work_pool(client, pool, base_job_template(platform, results))
+        apply_work_pool(client, pool, template)
     if platform is not None:
-        file = WORK_POOL.parent / platform / "prefect.yaml"
-        subprocess.run([*deploy, "--prefect-file", str(file)], check=True)
+        subprocess.run([*deploy, "--prefect-file", str(FOLDER / platform / "prefect.yaml")], check=True)
     os.execv(sys.executable, deploy)
 
 
@@ -70,5 +90,8 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser(prog="python -m deployments.apply", allow_abbrev=False)
     parser.add_argument("results", nargs="?", type=Path, metavar="RESULTS")
     parser.add_argument("--platform", choices=PLATFORMS)
+    parser.add_argument("--set", action="append", default=[], metavar="NAME=VALUE", dest="settings")
     given = parser.parse_args()
-    apply(given.platform, given.results)
+    if given.platform is None and given.settings:
+        parser.error("--set is for what --platform makes")
+    apply(given.platform, given.results, dict(each.partition("=")[::2] for each in given.settings))

@@ -38,7 +38,7 @@ class Fleet:
         self.api = f"http://127.0.0.1:{self._port}/api"
         asked_for = {"POSTGRES_PASSWORD": postgres.password, "PREFECT_SERVER_API_AUTH_STRING": AUTH}
         self._services: dict[str, Any] = compose_config(asked_for)["services"]
-        (folder / "results").mkdir()
+        (folder / "results").mkdir(parents=True)
 
     def environment(self, service: str) -> dict[str, str]:
         return self._bare_environment() | {
@@ -95,62 +95,54 @@ class Fleet:
             word = word.replace(there, here)
         return word
 
+    def logs(self) -> str:
+        return "".join(f"\n{path.name}:\n{path.read_text()[-3000:]}" for path in self.folder.glob("*.log"))
+
     @property
     def is_up(self) -> bool:
         return answers(self._port) and self.is_healthy("server")
 
 
-@pytest.fixture(scope="module")
-def fleet(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Fleet]:
+@pytest.fixture
+def fleet(tmp_path: Path) -> Iterator[Fleet]:
     """A server with its databases, what it deploys, and a worker."""
     if missing := missing_database_programs():
         pytest.skip(f"no {', '.join(missing)}: .ci/system-packages installs PostgreSQL and Redis")
     with ExitStack() as stack:
         postgres, redis = stack.enter_context(postgres_server()), stack.enter_context(redis_server())
         postgres.create_database("prefect")
-        it = Fleet(tmp_path_factory.mktemp("fleet"), stack, postgres, redis)
-        import time; t=time.monotonic()
+        it = Fleet(tmp_path / "fleet", stack, postgres, redis)
         it.start("server").wait_until(lambda: it.is_up)
-        print("server", time.monotonic()-t, os.times(), os.getloadavg()); t=time.monotonic()
         it.run("deploy")
-        print("deploy", time.monotonic()-t, os.times()); t=time.monotonic()
         it.start("worker").wait_until(lambda: it.is_healthy("worker"))
-        print("worker", time.monotonic()-t, os.times()); t=time.monotonic()
         yield it
 
 
-@pytest.fixture
-def client(fleet: Fleet) -> Iterator[SyncPrefectClient]:
-    with SyncPrefectClient(fleet.api, auth_string=AUTH) as client:
-        yield client
-
-
 @pytest.mark.slow
-def test_a_job_completes_on_the_settings_of_the_compose_file(fleet: Fleet, client: SyncPrefectClient, tmp_path: Path):
+def test_a_job_completes_on_the_settings_of_the_compose_file(fleet: Fleet, tmp_path: Path):
     clip = make_clip(tmp_path / "clip.mp4", seconds=4)
-    deployment = client.read_deployment_by_name("transcode-video/transcode")
-    job = {"source": str(clip), "formats": ["mp4"], "output": "made"}
-    run = client.create_flow_run_from_deployment(deployment.id, parameters={"job": job})
+    with SyncPrefectClient(fleet.api, auth_string=AUTH) as client:
+        deployment = client.read_deployment_by_name("transcode-video/transcode")
+        job = {"source": str(clip), "formats": ["mp4"], "output": "made"}
+        run = client.create_flow_run_from_deployment(deployment.id, parameters={"job": job})
 
-    def state() -> str:
-        found = client.read_flow_run(run.id).state
-        return found.type.value if found else "unknown"
+        def state() -> str:
+            found = client.read_flow_run(run.id).state
+            return found.type.value if found else "unknown"
 
-    wait_until(lambda: state() in ("COMPLETED", "FAILED", "CRASHED"), within_s=90, what="the end of the run")
-    logs = "".join(path.read_text()[-3000:] for path in fleet.folder.glob("*.log"))
-    assert state() == "COMPLETED", logs
-    assert sorted(path.name for path in (fleet.folder / "results" / "made").iterdir()) == ["clip.mp4", "manifest.json"]
+        wait_until(lambda: state() in ("COMPLETED", "FAILED", "CRASHED"), within_s=90, what="the end of the run")
+        assert state() == "COMPLETED", fleet.logs()
+    made = fleet.folder / "results" / "made"
+    assert sorted(path.name for path in made.iterdir()) == ["clip.mp4", "manifest.json"]
     count = f"SELECT count(*) FROM task_run WHERE flow_run_id = '{run.id}' AND state_type = 'COMPLETED'"
     wait_until(lambda: int(fleet.postgres.query(count, "prefect")[0]) >= 4, within_s=30, what="its task runs")
+    _assert_redis_is_used(fleet.redis)
+    with SyncPrefectClient(fleet.api) as stranger, pytest.raises(PrefectHTTPStatusError, match="401 Unauthorized"):
+        stranger.read_work_pool("reelmill")
 
 
-@pytest.mark.slow
-def test_messages_and_leases_are_in_redis(fleet: Fleet):
-    print(fleet.redis.command("--scan"), fleet.redis.command("-n", "1", "--scan"))
-    assert 0
-
-
-@pytest.mark.slow
-def test_nobody_gets_in_without_the_password(fleet: Fleet):
-    with SyncPrefectClient(fleet.api) as client, pytest.raises(PrefectHTTPStatusError, match="401 Unauthorized"):
-        client.read_work_pool("reelmill")
+def _assert_redis_is_used(redis: RedisServer) -> None:
+    """The messages, what orders them, and the server's own tasks are there, so that a second server would see them."""
+    assert redis.command("type", "events") == ["stream"]
+    assert redis.command("--scan", "--pattern", "triggers:seen:*") != []
+    assert "prefect-server:workers" in redis.command("-n", "1", "--scan", "--pattern", "prefect-server:*")
