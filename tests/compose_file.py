@@ -1,4 +1,4 @@
-"""deployments/compose.yaml as `docker compose config` shows it: variables put in, defaults taken, required ones asked."""
+"""deployments/compose.yaml as `docker compose config` shows it: variables put in, and asked for where required."""
 
 from __future__ import annotations
 

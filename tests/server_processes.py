@@ -82,9 +82,7 @@ def server_process(
         server.kill()
 
 
-def run_tool(
-    argv: list[str], *, env: Mapping[str, str], within_s: float = _START_S, user: int | None = None
-) -> str:
+def run_tool(argv: list[str], *, env: Mapping[str, str], within_s: float = _START_S, user: int | None = None) -> str:
     """Return what a program prints. ServerFailed if it fails or takes longer than `within_s`."""
     try:
         done = subprocess.run(

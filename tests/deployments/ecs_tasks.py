@@ -27,7 +27,7 @@ async def main() -> None:
         job = await ECSJobConfiguration.from_template_and_values(
             base_job_template=given["template"], values=variables, client=PrefectClient("http://127.0.0.1:9/api")
         )
-        flow = Flow(name="transcode-video")
+        flow = Flow(name="transcode-video", labels={})
         run = FlowRun(id=uuid4(), name="transcode clip.mp4", flow_id=flow.id)
         job.prepare_for_flow_run(run, flow=flow)
         definition = worker._prepare_task_definition(job, region="eu-central-1", flow_run=run)

@@ -22,7 +22,7 @@ async def main() -> None:
         job = await KubernetesWorkerJobConfiguration.from_template_and_values(
             base_job_template=given["template"], values=variables, client=PrefectClient("http://127.0.0.1:9/api")
         )
-        flow = Flow(name="transcode-video")
+        flow = Flow(name="transcode-video", labels={})
         job.prepare_for_flow_run(FlowRun(id=uuid4(), name="transcode clip.mp4", flow_id=flow.id), flow=flow)
         manifests[name] = job.job_manifest
     json.dump(manifests, sys.stdout)

@@ -70,7 +70,8 @@ def _run_step(command: str, project: Path) -> None:
 
 def deployments_of(platform: str) -> dict[str, dict[str, Any]]:
     """Return the deployments that the platform adds, by name."""
-    return {each["name"]: each for each in yaml.safe_load((FOLDER / platform / "prefect.yaml").read_text())["deployments"]}
+    file = yaml.safe_load((FOLDER / platform / "prefect.yaml").read_text())
+    return {each["name"]: each for each in file["deployments"]}
 
 
 def asked_by_worker(python: Path, script: str, template: dict[str, Any], platform: str) -> dict[str, Any]:
@@ -80,11 +81,8 @@ def asked_by_worker(python: Path, script: str, template: dict[str, Any], platfor
         [python, Path(__file__).with_name(script)], capture_output=True, text=True, timeout=120, cwd=python.parent,
         input=json.dumps({"template": template, "variables": {"transcode": {}, **own}}),
         env={"PATH": "/usr/bin:/bin", "HOME": str(python.parents[2]), "DO_NOT_TRACK": "1",
-             "PREFECT_API_URL": "https://prefect.example.org/api", "PREFECT_API_AUTH_STRING": "name:hidden"},
+             "PREFECT_API_URL": "https://prefect.example.org/api", "PREFECT_API_AUTH_STRING": "name:hidden",
+             "PREFECT_FLOWS_HEARTBEAT_FREQUENCY": "30"},
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     return json.loads(done.stdout)
-
-
-def programs_of(python: Path) -> set[str]:
-    return {path.name for path in python.parent.iterdir() if re.fullmatch(r"[a-z-]+", path.name)}

@@ -24,6 +24,7 @@ OPERATIONS = {"register_task_definition": "RegisterTaskDefinition", "run_task": 
 def refused(operation: str, asked: dict[str, Any]) -> str:
     """Return what boto3 would say before it sends the request: nothing when it is legal."""
     shape = Session().get_service_model("ecs").operation_model(operation).input_shape
+    assert shape is not None
     return ParamValidator().validate(asked, shape).generate_report()
 
 
@@ -62,13 +63,15 @@ def test_the_worker_of_the_image_asks_for_what_each_queue_needs(tmp_path: Path):
         assert (container["name"], override["command"]) == (override["name"], ["prefect", "flow-run", "execute"])
         env = {each["name"]: each["value"] for each in [*container["environment"], *override["environment"]]}
         assert env["REELMILL_WORK_DIR"] == SITE["work_dir"]
+        assert env["PREFECT_FLOWS_HEARTBEAT_FREQUENCY"] == "30"
         assert env["PREFECT_API_URL"] == "https://prefect.example.org/api"
         assert int(env["REELMILL_WORKERS"]) * 1024 == int(definition["cpu"])
         [strategy] = run["capacityProviderStrategy"]
         disk = definition["ephemeralStorage"]["sizeInGiB"]
-        found[name] = (definition["cpu"], definition["memory"], disk, strategy["capacityProvider"])
+        size = (definition["cpu"], definition["memory"], disk)
+        found[name] = (definition["family"], *size, strategy["capacityProvider"])
     assert found == {
-        "transcode": ("4096", "8192", 40, "FARGATE"),
-        "transcode-high": ("8192", "16384", 80, "FARGATE"),
-        "transcode-bulk": ("2048", "4096", 21, "FARGATE_SPOT"),
+        "transcode": ("reelmill", "4096", "8192", 40, "FARGATE"),
+        "transcode-high": ("reelmill-high", "8192", "16384", 80, "FARGATE"),
+        "transcode-bulk": ("reelmill-bulk", "2048", "4096", 21, "FARGATE_SPOT"),
     }

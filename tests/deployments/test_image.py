@@ -72,6 +72,7 @@ def test_the_steps_make_an_image_whose_worker_asks_for_what_each_queue_needs(tmp
         assert container["image"] == "registry.example.org/reelmill:1"
         env = {each["name"]: each for each in container["env"]}
         assert env["REELMILL_WORKERS"]["valueFrom"] == {"resourceFieldRef": {"resource": "requests.cpu"}}
+        assert env["PREFECT_FLOWS_HEARTBEAT_FREQUENCY"]["value"] == "30"
         assert env["PREFECT_API_URL"]["value"] == "https://prefect.example.org/api"
         assert env["PREFECT_FLOW_RUN_EXECUTE_SIGTERM_BEHAVIOR"]["value"] == "reschedule"
         assert pod["volumes"][0]["emptyDir"]["sizeLimit"] == container["resources"]["requests"]["ephemeral-storage"]
@@ -97,9 +98,10 @@ def test_the_worker_and_what_it_needs_are_legal_manifests():
     assert (binding["roleRef"]["kind"], binding["roleRef"]["name"]) == ("Role", role["metadata"]["name"])
     assert ("ServiceAccount", binding["subjects"][0]["name"]) in names
     assert deployment["spec"]["template"]["spec"]["serviceAccountName"] == binding["subjects"][0]["name"]
-    pod = platform_template("kubernetes", {"image": "x"})["job_configuration"]["job_manifest"]["spec"]["template"]["spec"]
-    assert ("ConfigMap", pod["containers"][0]["envFrom"][0]["configMapRef"]["name"]) in names
-    variables = platform_template("kubernetes", {"image": "x"})["variables"]["properties"]
+    template = platform_template("kubernetes", {"image": "x"})
+    [container] = template["job_configuration"]["job_manifest"]["spec"]["template"]["spec"]["containers"]
+    assert ("ConfigMap", container["envFrom"][0]["configMapRef"]["name"]) in names
+    variables = template["variables"]["properties"]
     assert ("ServiceAccount", variables["service_account_name"]["default"]) in names
     assert ("Namespace", variables["namespace"]["default"]) in names
     assert {each["metadata"].get("namespace", "reelmill") for each in manifests} == {"reelmill"}
