@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import sys
-from pathlib import Path
 from typing import Annotated, NoReturn
 
 from cyclopts import App, Parameter
@@ -12,20 +11,21 @@ from pydantic import ValidationError
 from rich.console import Console
 
 import reelmill
-from cli import profiles, service
+from cli import jobs, profiles, service
 from cli.clean import clean
+from cli.intake import intake
+from cli.job_options import JobOptions
 from cli.plan_view import plan_as_json, print_plan
 from cli.prefect_server import prefect_server, use_server
 from cli.result_view import print_result
+from cli.submit import submit
 from reelmill.errors import InvalidParameter, ReelmillError, one_line
-from reelmill.formats import FormatName
-from reelmill.job import DamagePolicy, TranscodeJob
+from reelmill.job import TranscodeJob
 from reelmill.manifest import Manifest
 from reelmill.preparing import AcceptedJob, accept_job, plan_job, probe_job
 from reelmill.profiles.problems import explain
 from reelmill.publishing import finished_manifest, refuse_taken
 from reelmill.settings import Settings, settings
-from reelmill.storage.location import Location
 from reelmill.workspace import refuse_full_disk
 
 app = App(
@@ -35,11 +35,15 @@ app = App(
     suppress_keyboard_interrupt=False,  # `main` tells it
 )
 app.command(profiles.app)
+app.command(submit)
+app.command(jobs.app)
+app.command(intake)
 app.command(clean)
 app.command(service.up)
 app.command(service.down)
 app.command(service.status)
 _INTERRUPTED = 130
+_NO_OPTIONS = JobOptions()
 
 
 @app.command
@@ -47,16 +51,7 @@ def transcode(
     source: str,
     /,
     *,
-    format: Annotated[
-        tuple[FormatName, ...], Parameter(name=["--format", "-f"], negative="", consume_multiple=False)
-    ] = (),
-    profile: Annotated[str | None, Parameter(name=["--profile", "-p"])] = None,
-    output: Annotated[str | None, Parameter(name=["--output", "-o"])] = None,
-    name: str | None = None,
-    segment_seconds: float | None = None,
-    workers: int | None = None,
-    damage: DamagePolicy = "lenient",
-    copy_when_fits: Annotated[bool, Parameter(negative="")] = False,
+    options: JobOptions = _NO_OPTIONS,
     dry_run: Annotated[bool, Parameter(negative="")] = False,
     json_output: Annotated[bool, Parameter(name="--json", negative="")] = False,
     verbose: Annotated[bool, Parameter(name=["--verbose", "-v"], negative="")] = False,
@@ -67,22 +62,6 @@ def transcode(
     ----------
     source
         Path of the video, or s3://bucket/key.
-    format
-        Format to make; may be given many times. The profile's own, or mp4, when not given.
-    profile
-        Name of a built-in profile (`reelmill profiles list`) or path or s3:// address of a profile file.
-    output
-        Folder or s3://bucket/prefix for the results; NAME.reelmill in the current folder when not given.
-    name
-        File name of the results without its ending; the source's own when not given.
-    segment_seconds
-        Length of a segment; chosen by the planner when not given.
-    workers
-        ffmpeg processes at once; one for each core when not given.
-    damage
-        A damaged source is refused (strict) or encoded with a warning (lenient), also when cut off (salvage).
-    copy_when_fits
-        Copy streams that already are what a format needs instead of encoding them again.
     dry_run
         Print the plan with every ffmpeg command, and do nothing.
     json_output
@@ -90,17 +69,13 @@ def transcode(
     verbose
         Show Prefect's log.
     """
-    job = TranscodeJob(
-        source=source, formats=format, profile=profile, output=output, name=name, segment_s=segment_seconds,
-        workers=workers, damage=damage, copy_when_fits=copy_when_fits,
-    )  # fmt: skip
-    accepted = accept_job(job)
+    accepted = accept_job(options.job(source))
     found, index = probe_job(accepted, "prepare")
-    key = accepted.key_for(found)
+    key = accepted.key
     plan = plan_job(accepted, found, index)
     manifest = finished_manifest(accepted.output, key)
     if manifest is None:
-        refuse_taken(accepted.output, key, [each.file_name for each in plan.outputs])
+        refuse_taken(accepted.output, key, [each.file_name for each in plan.outputs], replace=options.replace)
         refuse_full_disk(plan, accepted.output)
     if dry_run:
         if json_output:
@@ -121,20 +96,13 @@ def transcode(
 
 def _run(accepted: AcceptedJob, *, verbose: bool) -> Manifest:
     """Run the flow in this process, with a Prefect server that is up, or a temporary one."""
-    # A worker elsewhere would not see this folder: the flow gets the paths as they are from here.
-    source, output = (_absolute(each) for each in (accepted.source.location, accepted.output))
-    job = accepted.job.model_copy(update={"source": source, "output": output})
     with prefect_server(verbose=verbose):
         # Prefect reads its settings when it is imported.
         from cli.progress_view import lasting_interrupt, shown_progress
         from flows.transcode_video import transcode_video
 
         with shown_progress(Console(stderr=True)), lasting_interrupt():
-            return transcode_video(job)
-
-
-def _absolute(location: Location) -> str:
-    return str(location.absolute() if isinstance(location, Path) else location)
+            return transcode_video(accepted.portable())
 
 
 def main() -> NoReturn:

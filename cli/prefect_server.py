@@ -44,6 +44,16 @@ def prefect_server(*, verbose: bool) -> Generator[None]:
         yield
 
 
+def refuse_without_server() -> None:
+    """Have Prefect, which must not be imported yet, use a server that lasts. ServerUnreachable when there is none."""
+    os.environ.setdefault("PREFECT_LOGGING_LEVEL", "CRITICAL")
+    use_server()
+    if not (os.environ.get("PREFECT_API_URL") or _profiles_server()):
+        raise ServerUnreachable(
+            "no Prefect server is up: `reelmill up` starts one, PREFECT_API_URL names one elsewhere"
+        )
+
+
 def use_server() -> None:
     """Have Prefect, which must not be imported yet, use the server on this machine when no other is configured."""
     os.environ.setdefault("DO_NOT_TRACK", "1")

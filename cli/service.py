@@ -17,6 +17,7 @@ from typing import Annotated
 from cyclopts import Parameter
 from rich.console import Console
 
+from cli.intake import takes_anything_in
 from cli.process_tree import adopt_orphans, end_descendants
 from cli.service_environment import ServiceOptions, project_folder, service_options
 from cli.service_home import Service, ServiceHome, is_healthy, service_home
@@ -46,6 +47,7 @@ def up(*, host: str = "127.0.0.1", port: int = 4200, jobs: int = 2) -> int:
     if lock is None:
         return _tell_of(_wait_until_ready(home))
     options = service_options(host, port, jobs)
+    takes_anything_in()  # wrong settings are said now
     project_folder()
     return _run(home, options, lock)
 

@@ -64,7 +64,7 @@ def service_environment(options: ServiceOptions, home: ServiceHome) -> dict[str,
         "PREFECT_CLI_PROMPT": "false",
         "NO_COLOR": "1",
     }
-    unless_set = {"PREFECT_WORKER_QUERY_SECONDS": "3", "PREFECT_FLOWS_HEARTBEAT_FREQUENCY": "30"}
+    unless_set = {"PREFECT_WORKER_QUERY_SECONDS": "3", "PREFECT_SERVER_SERVICES_LATE_RUNS_AFTER_SECONDS": "600"}
     if options.own:
         # Prefect's own profiles, which may name another server or a key for it, have no part in this.
         mine |= {"PREFECT_HOME": str(home.prefect), "PREFECT_PROFILES_PATH": str(home.prefect / "profiles.toml")}

@@ -127,6 +127,16 @@ def online_workers(api: str) -> list[str]:
     return [each["name"] for each in workers if each["status"] == "ONLINE"]
 
 
+def give_back_runs(api: str) -> None:
+    """Put runs that a worker took and never started back into their queues, unless a worker is online that may yet."""
+    if online_workers(api):
+        return
+    taken = {"flow_runs": {"state": {"type": {"any_": ["PENDING"]}}}, "work_pools": {"name": {"any_": [POOL]}}}
+    scheduled = {"type": "SCHEDULED", "name": "AwaitingRetry", "message": "Its worker ended before it was started."}
+    for run in ask(api, "/flow_runs/filter", taken) or []:
+        ask(api, f"/flow_runs/{run['id']}/set_state", {"state": scheduled})
+
+
 def forget_worker(api: str, name: str) -> None:
     ask(api, f"/work_pools/{POOL}/workers/{quote(name, safe='')}", method="DELETE")
 

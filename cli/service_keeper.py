@@ -19,9 +19,18 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
 
+from cli.intake import READY, takes_anything_in
 from cli.process_tree import adopt_orphans, descendants, end_descendants, reap
 from cli.service_environment import ServiceOptions, project_folder, service_environment
-from cli.service_home import Service, ServiceHome, is_deployed, is_healthy, online_workers, service_home
+from cli.service_home import (
+    Service,
+    ServiceHome,
+    give_back_runs,
+    is_deployed,
+    is_healthy,
+    online_workers,
+    service_home,
+)
 from cli.service_home import forget_worker as forget_worker_at
 from reelmill.media.tool_starter import dies_with_starter
 
@@ -52,6 +61,7 @@ class Part:
     def start(self) -> None:
         self._started = time.monotonic()
         with self.log.open("ab") as log:
+            self._log_began = log.tell()
             self.process = subprocess.Popen(
                 self._argv, cwd=self._folder, env=self._environment, stdin=subprocess.DEVNULL, stdout=log, stderr=log,
                 preexec_fn=dies_with_starter(),
@@ -67,6 +77,11 @@ class Part:
         lived = time.monotonic() - self._started
         self._pause_s = 1.0 if lived > _LIVES_S else min(2 * self._pause_s, _LONGEST_PAUSE_S)
         return self._pause_s
+
+    def has_said_ready(self) -> bool:
+        with self.log.open("rb") as log:
+            log.seek(self._log_began)
+            return READY.encode() in log.read()
 
     def end(self, within_s: float) -> None:
         """Ask it to end, and wait; whoever is left is killed later."""
@@ -84,6 +99,7 @@ class Keeper:
         self._stop = False
         self._server: Part | None = None
         self._worker: Part | None = None
+        self._intake: Part | None = None
         self._service = Service(
             api=options.api, ui=options.ui, worker=socket.gethostname(), keeper_pid=os.getpid(), own_server=options.own
         )
@@ -116,13 +132,18 @@ class Keeper:
         tell("step", "applying the work pool and prefect.yaml")
         self._apply()
         tell("step", "starting the worker")
-        forget_worker_at(api, self._service.worker)  # one of that name that was killed counts as online for a while
+        self._forget_worker()
         argv = [sys.executable, "-m", "prefect", "worker", "start", "--type", "process"]
         argv += ["--pool", "reelmill", "--name", self._service.worker, "--limit", str(self._options.jobs)]
         self._worker = Part("worker", argv, self._home, self._environment)
         self._wait_for(
             "the worker", lambda: self._service.worker in online_workers(api) and is_deployed(api), self._worker
         )
+
+        if takes_anything_in():
+            tell("step", "starting the intake of uploads and messages")
+            self._intake = Part("intake", [sys.executable, "-m", "cli.main", "intake"], self._home, self._environment)
+            self._wait_for("the intake", self._intake.has_said_ready, self._intake)
 
     def _apply(self) -> None:
         self._home.results.mkdir(exist_ok=True)
@@ -149,7 +170,7 @@ class Keeper:
                 raise NotStarted(f"{what} does not answer" + (f"; see {part.log}" if part else ""))
 
     def _restart_ended(self) -> None:
-        for part in filter(None, (self._server, self._worker)):
+        for part in self._parts():
             if part.process.poll() is None:
                 continue
             pause_s = part.pause_s()
@@ -159,11 +180,18 @@ class Keeper:
             give_up = time.monotonic() + pause_s
             while time.monotonic() < give_up:
                 self._look(0.5)
+            if part is self._worker:
+                self._forget_worker()
             part.start()
         reap(spare={part.process.pid for part in self._parts()})
 
+    def _forget_worker(self) -> None:
+        """Have the server forget a worker that was killed, which counts as online for a while, and what it took."""
+        forget_worker_at(self._options.api, self._service.worker)
+        give_back_runs(self._options.api)
+
     def _parts(self) -> list[Part]:
-        return [part for part in (self._server, self._worker) if part is not None]
+        return [part for part in (self._server, self._worker, self._intake) if part is not None]
 
     def _look(self, for_s: float) -> None:
         """Wait, but no longer than until somebody wants the end."""
@@ -179,6 +207,8 @@ class Keeper:
 
     def _end(self) -> None:
         tell("step", "stopping")
+        if self._intake is not None:
+            self._intake.end(_WORKER_ENDS_WITHIN_S)
         if self._worker is not None:
             self._worker.end(_WORKER_ENDS_WITHIN_S)
             forget_worker_at(self._options.api, self._service.worker)

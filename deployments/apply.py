@@ -1,4 +1,4 @@
-"""Applies the files: the work pool and its queues, then the deployments of prefect.yaml.
+"""Applies the files: the work pool and its queues, the automations, then the deployments of prefect.yaml.
 
 Run as a module, with the folder of prefect.yaml as the current one: `python -m deployments.apply [RESULTS]`. Doing it
 again changes nothing. `--platform kubernetes` or `ecs` makes the pool of deployments/kubernetes or deployments/ecs
@@ -22,6 +22,9 @@ from prefect.client.schemas.actions import WorkPoolCreate, WorkPoolUpdate
 from prefect.client.schemas.filters import WorkQueueFilter
 from prefect.exceptions import ObjectAlreadyExists
 from prefect.workers.process import ProcessWorker
+
+from deployments.automations import apply_automations
+from reelmill.errors import ReelmillError, one_line
 
 FOLDER = Path(__file__).parent
 WORK_POOL = FOLDER / "work_pool.yaml"
@@ -54,9 +57,11 @@ def platform_template(platform: str, settings: dict[str, str]) -> dict[str, Any]
     return template
 
 
-def apply_work_pool(client: SyncPrefectClient, pool: dict[str, Any], template: dict[str, Any]) -> None:
-    """Have the work pool and its queues as the file says."""
-    wanted = {"description": pool["description"], "base_job_template": template}
+def apply_work_pool(
+    client: SyncPrefectClient, pool: dict[str, Any], results: Path | None, template: dict[str, Any] | None = None
+) -> None:
+    """Have the work pool and its queues as the file says; its template is that of a process pool when none is given."""
+    wanted = {"description": pool["description"], "base_job_template": template or process_template(results)}
     try:
         client.create_work_pool(WorkPoolCreate(name=pool["name"], type=pool["type"], **wanted))
     except ObjectAlreadyExists:
@@ -74,13 +79,13 @@ def apply(platform: str | None, results: Path | None, settings: dict[str, str]) 
     """Apply everything to the server that Prefect's settings name, and end as `prefect deploy --all` ends."""
     pool: dict[str, Any] = yaml.safe_load(WORK_POOL.read_text())
     deploy = [sys.executable, "-m", "prefect", "--no-prompt", "deploy", "--all"]
-    if platform is None:
-        template = process_template(results)
-    else:
+    template = None
+    if platform is not None:
         template = platform_template(platform, settings)
         pool |= yaml.safe_load((FOLDER / platform / "work_pool.yaml").read_text())
     with get_client(sync_client=True) as client:
-        apply_work_pool(client, pool, template)
+        apply_work_pool(client, pool, results, template)
+        apply_automations(client)
     if platform is not None:
         subprocess.run([*deploy, "--prefect-file", str(FOLDER / platform / "prefect.yaml")], check=True)
     os.execv(sys.executable, deploy)
@@ -94,4 +99,8 @@ if __name__ == "__main__":
     given = parser.parse_args()
     if given.platform is None and given.settings:
         parser.error("--set is for what --platform makes")
-    apply(given.platform, given.results, dict(each.partition("=")[::2] for each in given.settings))
+    try:
+        apply(given.platform, given.results, dict(each.partition("=")[::2] for each in given.settings))
+    except ReelmillError as error:
+        print(f"error: {error.code}: {one_line(str(error))}", file=sys.stderr)
+        sys.exit(error.exit_code)

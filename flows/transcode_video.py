@@ -39,6 +39,9 @@ from tasks.transcoding import encode_segment, make_track, merge_output, post_pro
 
 Submission = Callable[[], PrefectFuture[Any]]
 
+_KILLED_RUNS_LOCK_S = 90.0
+"""A run that is taken up again, because its process was killed, finds its own lock: it is old enough after this."""
+
 
 def _run_name() -> str:
     job = flow_run.parameters["job"]
@@ -54,16 +57,17 @@ def transcode_video(job: TranscodeJob) -> Manifest:
     accepted = accept_job(job)
     try:
         source, index = probe_source(accepted, attempt)
-        key = accepted.key_for(source)
+        key = accepted.key
         finished = finished_manifest(accepted.output, key)
         if finished is not None:
             get_run_logger().info("%s is finished already: nothing to do", source.name)
             return finished
         plan = plan_job(accepted, source, index)
         files = [output.file_name for output in plan.outputs]
-        refuse_taken(accepted.output, key, files)
+        refuse_taken(accepted.output, key, files, replace=job.replace)
         refuse_full_disk(plan, accepted.output)
-        with open_workspace(key, on_lost=partial(cancel_job, attempt)) as workspace:
+        wait_s = _KILLED_RUNS_LOCK_S if (flow_run.run_count or 0) > 1 else 0.0
+        with open_workspace(key, on_lost=partial(cancel_job, attempt), wait_s=wait_s) as workspace:
             manifest = finished_manifest(accepted.output, key)  # by a run that had the workspace until now
             if manifest is None:
                 with draft_for(accepted.output, files, workspace, key, attempt) as draft:
@@ -73,7 +77,7 @@ def transcode_video(job: TranscodeJob) -> Manifest:
                         accepted, plan, reports, *made.rendition_reports(), attempt, time.monotonic() - started
                     )
                     refuse_cancelled(attempt)
-                    publish(manifest, list(made.staged.values()), draft, accepted.output)
+                    publish(manifest, list(made.staged.values()), draft, accepted)
             workspace.remove()
         return manifest
     except BaseException:

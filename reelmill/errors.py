@@ -7,7 +7,7 @@
     │   ├── LimitPixels, LimitTimeline, LimitFrameRate, LimitStreams, LimitChannels, LimitOutputs
     │   ├── InvalidProfile, InvalidParameter, InvalidUri, InvalidKey, UriSchemeNotAllowed, PathEscape
     │   ├── BucketNotAllowed, BucketNotFound, StoreAccessDenied, WrongRegion
-    │   ├── OutputCollision, JobRunning, NotEnoughSpace, ToolMissing
+    │   ├── OutputCollision, JobRunning, NotEnoughSpace, ToolMissing, RunNotFound
     │   └── EventRejected, TriggerLoop
     ├── ToolFailed             ffmpeg ended badly: retried
     │   ├── ToolStalled        no progress for the stall timeout: retried
@@ -19,6 +19,7 @@
     ├── SegmentInexact         a piece is not the frames the plan says: the source is decoded once and planned again
     ├── VerifyFailed           an output is not what the plan says: nothing is published
     ├── ServerUnreachable      the Prefect server that is configured does not answer, or none could be started
+    ├── NotDeployed            the Prefect server does not know the deployment that is to be run
     └── JobCancelled           the run was told to stop
 
 The name of the class is the stable code. An error pickles, and `str()` of it is one sentence with its evidence.
@@ -183,6 +184,10 @@ class ToolMissing(JobRejected):
     """There is no ffmpeg, or it is older than the oldest version that works."""
 
 
+class RunNotFound(JobRejected):
+    """The Prefect server has no run of a job by this id, or several that begin with it."""
+
+
 class EventRejected(JobRejected):
     """A notification can't be read as one, or is of a bucket that nothing is taken from."""
 
@@ -260,6 +265,12 @@ class VerifyFailed(ReelmillError):
 
 class ServerUnreachable(ReelmillError):
     """The Prefect server that is configured does not answer, or a temporary one did not start."""
+
+    exit_code = 3
+
+
+class NotDeployed(ReelmillError):
+    """The Prefect server has no deployment of the flow that is to be run."""
 
     exit_code = 3
 

@@ -64,6 +64,11 @@ class TranscodeJob(BaseModel):
     source_size_bytes: int | None = Field(
         default=None, description="Size the source must have, when it is known", json_schema_extra={"position": 10}
     )
+    replace: bool = Field(
+        default=False,
+        description="Replace what an earlier job published in the output folder; refused otherwise",
+        json_schema_extra={"position": 11},
+    )
 
     @property
     def source_location(self) -> Location:

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from reelmill.encoding.scan import scan_frames
-from reelmill.errors import OutputCollision, SourceIncomplete
+from reelmill.errors import OutputCollision, SourceChanged, SourceIncomplete
 from reelmill.formats import FORMATS, FormatName
 from reelmill.job import TranscodeJob, check_job, job_key
 from reelmill.manifest import FILE_NAME
@@ -14,12 +14,12 @@ from reelmill.media.frame_index import EntryPoint, FrameIndex
 from reelmill.media.probe import clean_entries, probe
 from reelmill.media.source import Source
 from reelmill.media.tool import ffmpeg_version
-from reelmill.planning.plan import Plan
+from reelmill.planning.plan import Plan, content_key
 from reelmill.planning.planner import make_plan
-from reelmill.profiles.loading import load_profile
+from reelmill.profiles.loading import is_profile_file, load_profile
 from reelmill.profiles.profile import Profile, check_formats
 from reelmill.settings import settings
-from reelmill.storage.location import Location
+from reelmill.storage.location import Location, parse_location
 from reelmill.storage.opening import open_store
 from reelmill.storage.pinning import pin
 from reelmill.storage.readable import Pinned
@@ -40,9 +40,28 @@ class AcceptedJob:
     source: Pinned
     output: Location
 
-    def key_for(self, source: Source) -> str:
+    @property
+    def key(self) -> str:
         """Name the job by the content of its source and what is made of it."""
-        return job_key(source.identity, self.profile, self.formats, self.job)
+        return job_key(self.source.identity, self.profile, self.formats, self.job)
+
+    @property
+    def submission_key(self) -> str:
+        """Name the request: equal ones, for the same content and the same place, have one key on every machine."""
+        return content_key(self.key, self.portable().output or "")
+
+    def portable(self) -> TranscodeJob:
+        """Return the job as a process in another folder would have to be given it: with full paths."""
+        profile = self.job.profile
+        if profile is not None and is_profile_file(profile):
+            profile = _absolute(parse_location(profile, "profile"))
+        return self.job.model_copy(
+            update={
+                "source": _absolute(self.source.location),
+                "output": _absolute(self.output),
+                "profile": profile,
+            }
+        )
 
 
 def accept_job(job: TranscodeJob) -> AcceptedJob:
@@ -59,6 +78,16 @@ def accept_job(job: TranscodeJob) -> AcceptedJob:
         there = f"{source.size_bytes:,} of {job.source_size_bytes:,} bytes are there"
         raise SourceIncomplete(f"{source.location.name}: {there}")
     return AcceptedJob(job, profile, formats, source, output)
+
+
+def refuse_outdated(accepted: AcceptedJob) -> None:
+    """Raise SourceChanged when the source is another one by now: a newer result must not be replaced by this one."""
+    if pin(accepted.source.location).identity != accepted.source.identity:
+        raise SourceChanged(f"{accepted.source.location.name} was replaced while the job ran")
+
+
+def _absolute(location: Location) -> str:
+    return str(location.absolute() if isinstance(location, Path) else location)
 
 
 def _profile(job: TranscodeJob) -> Profile:
@@ -111,7 +140,7 @@ def plan_job(
 def _plan(accepted: AcceptedJob, source: Source, index: FrameIndex | None, whole_because: str | None) -> Plan:
     job, limits = accepted.job, settings()
     return make_plan(
-        job_key=accepted.key_for(source),
+        job_key=accepted.key,
         base_name=job.base_name,
         source=source,
         index=index,

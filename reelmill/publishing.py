@@ -23,21 +23,23 @@ def finished_manifest(output: Location, job_key: str) -> Manifest | None:
     return manifest if intact else None
 
 
-def refuse_taken(output: Location, job_key: str, file_names: Sequence[str]) -> None:
+def refuse_taken(output: Location, job_key: str, file_names: Sequence[str], *, replace: bool = False) -> None:
     """Raise OutputCollision when the folder holds another job's result, or somebody's file under an output's name.
 
-    What an earlier, killed attempt of the same job left is not somebody's: `draft_for` takes it back.
+    With `replace` another job's result is not refused: `publish` replaces it. What an earlier, killed attempt of the
+    same job left is not somebody's: `draft_for` takes it back.
     """
     store = open_store(output)
     manifest = read_manifest(store)
-    if manifest is not None and manifest.job_key != job_key:
-        raise OutputCollision(f"{output} already holds the result of another job; choose another output folder")
-    if manifest is not None:
+    if manifest is not None and manifest.job_key == job_key:
         return
-    if store.stat(FILE_NAME) is not None:
+    if manifest is not None and not replace:
+        raise OutputCollision(f"{output} already holds the result of another job; choose another output folder")
+    if manifest is None and store.stat(FILE_NAME) is not None:
         raise OutputCollision(f"{output / FILE_NAME} is there already and is not ours")
+    replaced = {each.file_name for each in manifest.outputs} if manifest is not None else set[str]()
     for name in file_names:
-        if store.stat(name) is not None and not store.left_behind(name, job_key):
+        if name not in replaced and store.stat(name) is not None and not store.left_behind(name, job_key):
             raise OutputCollision(f"{output / name} is there already; choose another output folder or name")
 
 
@@ -65,18 +67,21 @@ def draft_for(
                 take_back()
 
 
-def publish(manifest: Manifest, staged: Sequence[Staged], draft: Draft, output: Location) -> None:
+def publish(
+    manifest: Manifest, staged: Sequence[Staged], draft: Draft, output: Location, *, replace: bool = False
+) -> None:
     """Give the staged outputs their names and write the manifest, which makes them count.
 
     Nobody's file is overwritten: OutputCollision when a name was taken meanwhile by other content. An older manifest of
-    the same job is taken away first, for it would vouch for files that are being replaced. May be tried again after a
-    StoreFailed; what was given a name without a manifest is taken back by `draft_for`.
+    the same job, or with `replace` of another one, is taken away first, together with its files, for it would vouch
+    for what is being replaced. May be tried again after a StoreFailed; what was given a name without a manifest is
+    taken back by `draft_for`.
     """
     store = open_store(output)
     earlier = read_manifest(store)
     if earlier is not None and earlier.attempt == manifest.attempt:
         return  # this was tried before, and only the answer was lost
-    if earlier is not None and earlier.job_key == manifest.job_key:
+    if earlier is not None and (replace or earlier.job_key == manifest.job_key):
         store.delete(*(each.file_name for each in earlier.outputs))
         store.delete(FILE_NAME)
     try:

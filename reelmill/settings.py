@@ -139,8 +139,27 @@ class Settings(BaseSettings):
     intake_token: SecretStr | None = Field(
         default=None, description="Secret that who pushes notifications by HTTP must show; nobody may when unset"
     )
+    intake_sweep_cron: str = Field(
+        default="*/15 * * * *",
+        description="When the inboxes are swept, as a cron expression: "
+        "`5 10,12,16,18 * * 1-5` is five minutes after lectures that end at 10, 12, 16 and 18 o'clock",
+    )
+    intake_sweep_timezone: str = Field(
+        default="UTC", description="Time zone of that expression, such as `Europe/Berlin`"
+    )
     intake_host: str = Field(default="127.0.0.1", description="Address that notifications may be pushed to by HTTP")
     intake_port: NonNegativeInt = Field(default=4280, le=65535, description="Port of that address; any when 0")
+
+    alarm_webhook: SecretStr | None = Field(
+        default=None,
+        description="URL that alarms are sent to by POST, as JSON with `subject` and `body`; alarms are only "
+        "seen in Prefect's pages when neither this nor a block is set",
+    )
+    alarm_block: str | None = Field(
+        default=None,
+        description="Notification block of Prefect that alarms go to instead, such as `slack-webhook/ops` "
+        "or `sendgrid-email/ops`",
+    )
 
     @field_validator("s3_buckets", "intake_inbox", "intake_suffixes", "intake_formats", mode="before")
     @classmethod

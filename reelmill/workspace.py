@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import shutil
+import time
 import uuid
 from collections.abc import Callable, Generator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -13,7 +14,7 @@ from typing import TypeVar
 
 from pydantic import ValidationError
 
-from reelmill.errors import MediaDamaged, NotEnoughSpace, SourceChanged, StoreConflict, StoreFailed
+from reelmill.errors import JobRunning, MediaDamaged, NotEnoughSpace, SourceChanged, StoreConflict, StoreFailed
 from reelmill.planning.plan import Plan
 from reelmill.records import FileRecord
 from reelmill.settings import settings
@@ -24,6 +25,7 @@ from reelmill.storage.store import Store, leaves_to_sweep
 
 _SPARE_BYTES = 64 << 20
 _FETCHES = 2
+_LOOKS_EVERY_S = 1.0
 Record = TypeVar("Record", bound=FileRecord)
 
 
@@ -128,8 +130,10 @@ def work_location() -> Location:
 
 
 @contextmanager
-def open_workspace(job_key: str, *, on_lost: Callable[[], None] = lambda: None) -> Generator[Workspace]:
-    """Give the job its workspace for as long as the block runs. JobRunning when another run has it.
+def open_workspace(
+    job_key: str, *, on_lost: Callable[[], None] = lambda: None, wait_s: float = 0.0
+) -> Generator[Workspace]:
+    """Give the job its workspace for as long as the block runs. JobRunning when another run has it for `wait_s` yet.
 
     Unfinished work is removed when the block removes it or no later run could use it, and, unless the setting
     `keep_unfinished` says otherwise, when it is in a bucket. `on_lost` is called when another run took the workspace.
@@ -137,7 +141,7 @@ def open_workspace(job_key: str, *, on_lost: Callable[[], None] = lambda: None) 
     place = work_location() / "jobs" / job_key
     store = open_store(place)
     try:
-        with store.lock("lock", on_lost=on_lost), _cache(place, job_key) as cache:
+        with _lock(store, on_lost, wait_s), _cache(place, job_key) as cache:
             workspace = Workspace(store, cache)
             try:
                 yield workspace
@@ -150,6 +154,21 @@ def open_workspace(job_key: str, *, on_lost: Callable[[], None] = lambda: None) 
         if isinstance(place, Path):
             with suppress(OSError):  # not empty: unfinished work is kept
                 place.rmdir()
+
+
+@contextmanager
+def _lock(store: Store, on_lost: Callable[[], None], wait_s: float) -> Generator[None]:
+    give_up = time.monotonic() + wait_s
+    with ExitStack() as held:
+        while True:
+            try:
+                held.enter_context(store.lock("lock", on_lost=on_lost))
+                break
+            except JobRunning:
+                if time.monotonic() > give_up:
+                    raise
+                time.sleep(_LOOKS_EVERY_S)
+        yield
 
 
 def _keeps_unfinished(place: Location) -> bool:

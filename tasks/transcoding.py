@@ -20,11 +20,10 @@ from reelmill.media.frame_index import FrameIndex, unpack_times
 from reelmill.media.source import Source
 from reelmill.media.tool import ffmpeg_version
 from reelmill.planning.plan import OutputPlan, Plan, Segment, TrackRendition, VideoRendition
-from reelmill.preparing import AcceptedJob, probe_job
+from reelmill.preparing import AcceptedJob, probe_job, refuse_outdated
 from reelmill.progress import board
 from reelmill.publishing import publish as publish_outputs
 from reelmill.records import PieceRecord, TrackRecord
-from reelmill.storage.location import Location
 from reelmill.storage.store import Draft, Staged
 from reelmill.workspace import Workspace
 from tasks import s3_credentials as s3_credentials
@@ -133,6 +132,8 @@ def post_process(
 
 
 @task(name="publish", cache_policy=NO_CACHE, **_RETRY)
-def publish(manifest: Manifest, staged: Sequence[Staged], draft: Draft, output: Location) -> None:
+def publish(manifest: Manifest, staged: Sequence[Staged], draft: Draft, accepted: AcceptedJob) -> None:
     """Make the outputs visible, the manifest last."""
-    publish_outputs(manifest, staged, draft, output)
+    if accepted.job.replace:
+        refuse_outdated(accepted)
+    publish_outputs(manifest, staged, draft, accepted.output, replace=accepted.job.replace)

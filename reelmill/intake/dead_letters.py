@@ -6,6 +6,7 @@ import base64
 import hashlib
 import json
 import logging
+from collections.abc import Callable
 from datetime import UTC, datetime
 
 from reelmill.errors import ReelmillError
@@ -14,6 +15,9 @@ from reelmill.storage.location import Location
 from reelmill.storage.opening import open_store
 
 _log = logging.getLogger(__name__)
+
+Bury = Callable[..., Location]
+"""Does what `bury` does, and perhaps tells somebody."""
 
 
 def bury(body: bytes, error: Exception, *, origin: str, message_id: str | None = None) -> Location:

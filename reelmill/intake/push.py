@@ -13,7 +13,7 @@ from typing import Any, cast
 from urllib.parse import parse_qs, urlsplit
 
 from reelmill.errors import EventRejected, InvalidParameter
-from reelmill.intake.dead_letters import bury
+from reelmill.intake.dead_letters import Bury, bury
 from reelmill.intake.receiving import Handle
 from reelmill.settings import settings
 
@@ -25,7 +25,7 @@ _SILENCE_S = 15
 
 
 @contextmanager
-def push_endpoint(handle: Handle) -> Generator[str]:
+def push_endpoint(handle: Handle, bury: Bury = bury) -> Generator[str]:
     """Take notifications at the address that is set, and give its URL, for as long as the block runs.
 
     A POST is answered by 2xx only when its body was dealt with: 204, or 202 when it was buried as a dead letter, since
@@ -37,7 +37,7 @@ def push_endpoint(handle: Handle) -> Generator[str]:
     if len(token) < SHORTEST_TOKEN:
         raise InvalidParameter(f"intake_token: notifications by HTTP need one of {SHORTEST_TOKEN} characters or more")
     try:
-        server = _Server((wanted.intake_host, wanted.intake_port), token, handle)
+        server = _Server((wanted.intake_host, wanted.intake_port), token, handle, bury)
     except OSError as error:
         where = f"{wanted.intake_host}:{wanted.intake_port}"
         raise InvalidParameter(f"intake_host, intake_port: {where} can't be had: {error.strerror}") from error
@@ -55,8 +55,8 @@ class _Server(ThreadingHTTPServer):
     daemon_threads = True
     block_on_close = False
 
-    def __init__(self, address: tuple[str, int], token: str, handle: Handle):
-        self.token, self.handle_body = token.encode(), handle
+    def __init__(self, address: tuple[str, int], token: str, handle: Handle, bury: Bury):
+        self.token, self.handle_body, self.bury = token.encode(), handle, bury
         super().__init__(address, _Handler)
 
     def handle_error(self, request: Any, client_address: Any) -> None:
@@ -87,14 +87,14 @@ class _Handler(BaseHTTPRequestHandler):
             if len(body) < int(length):
                 self._refuse(HTTPStatus.BAD_REQUEST)
             else:
-                self._answer(*self._deal_with(body, server.handle_body))
+                self._answer(*self._deal_with(body, server))
 
-    def _deal_with(self, body: bytes, handle: Handle) -> tuple[HTTPStatus, str]:
+    def _deal_with(self, body: bytes, server: _Server) -> tuple[HTTPStatus, str]:
         try:
             try:
-                handle(body)
+                server.handle_body(body)
             except EventRejected as error:
-                bury(body, error, origin=f"HTTP from {self.client_address[0]}")
+                server.bury(body, error, origin=f"HTTP from {self.client_address[0]}")
                 return HTTPStatus.ACCEPTED, f"{error.code}: {error}\n"
         except Exception as error:
             _log.warning("a pushed message failed: %r", error)

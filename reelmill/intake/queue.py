@@ -6,7 +6,7 @@ import logging
 import threading
 
 from reelmill.errors import EventRejected, StoreFailed
-from reelmill.intake.dead_letters import bury
+from reelmill.intake.dead_letters import Bury, bury
 from reelmill.intake.receiving import Handle
 from reelmill.storage.queue import LONGEST_WAIT_S, Queue, QueueMessage
 
@@ -17,7 +17,7 @@ _FIRST_WAIT_S, _LONGEST_WAIT_S = 15, 900
 """A message that failed comes again after these seconds, twice as many each time: all in all some eight minutes."""
 
 
-def poll(queue: Queue, handle: Handle, stop: threading.Event) -> None:
+def poll(queue: Queue, handle: Handle, stop: threading.Event, bury: Bury = bury) -> None:
     """Deal with what comes by the queue until `stop` is set. It is looked at between two waits.
 
     Raises what won't pass, such as StoreAccessDenied; while the queue can't be reached it is tried again.
@@ -25,7 +25,7 @@ def poll(queue: Queue, handle: Handle, stop: threading.Event) -> None:
     failures = 0
     while not stop.is_set():
         try:
-            poll_once(queue, handle)
+            poll_once(queue, handle, bury=bury)
             failures = 0
         except StoreFailed as error:
             _log.warning("the queue failed, will try again: %s", error)
@@ -33,15 +33,15 @@ def poll(queue: Queue, handle: Handle, stop: threading.Event) -> None:
             failures += 1
 
 
-def poll_once(queue: Queue, handle: Handle, wait_s: int = LONGEST_WAIT_S) -> int:
+def poll_once(queue: Queue, handle: Handle, wait_s: int = LONGEST_WAIT_S, *, bury: Bury = bury) -> int:
     """Deal with the next messages, ten at most, and return how many came."""
     messages = queue.receive(wait_s)
     for message in messages:
-        _deal_with(queue, message, handle)
+        _deal_with(queue, message, handle, bury)
     return len(messages)
 
 
-def _deal_with(queue: Queue, message: QueueMessage, handle: Handle) -> None:
+def _deal_with(queue: Queue, message: QueueMessage, handle: Handle, bury: Bury) -> None:
     try:
         handle(message.body)
     except EventRejected as error:

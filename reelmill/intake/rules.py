@@ -58,7 +58,7 @@ def is_upload(location: Location) -> bool:
 def job_for(location: Location) -> TranscodeJob:
     """Return the job for an upload, the same whoever told of it. Raises TriggerLoop, InvalidParameter, PathEscape."""
     wanted = settings()
-    job = TranscodeJob(source=str(location), profile=wanted.intake_profile, formats=wanted.intake_formats)
+    job = TranscodeJob(source=str(location), profile=wanted.intake_profile, formats=wanted.intake_formats, replace=True)
     _refuse_loop(job)
     return job
 

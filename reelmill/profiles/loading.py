@@ -22,9 +22,9 @@ MAX_PROFILE_BYTES = 64 * 1024
 def load_profile(name_or_path: str) -> Profile:
     """Return the profile in a file, or the built-in one of that name.
 
-    Whatever has a path separator or ends in `.yaml` or `.yml` is a file. Raises InvalidProfile with all that is wrong.
+    `is_profile_file` tells them apart. Raises InvalidProfile with all that is wrong.
     """
-    if "/" in name_or_path or os.sep in name_or_path or name_or_path.endswith((".yaml", ".yml")):
+    if is_profile_file(name_or_path):
         return parse_profile(_read(name_or_path), name_or_path)
     built_in = builtin_profiles()
     if name_or_path not in built_in:
@@ -32,6 +32,11 @@ def load_profile(name_or_path: str) -> Profile:
         hint = f" (did you mean {close[0]}?)" if close else ""
         raise InvalidProfile(f"no profile is named {shown(name_or_path)}{hint}; built in: {', '.join(built_in)}")
     return built_in[name_or_path]
+
+
+def is_profile_file(name_or_path: str) -> bool:
+    """Whether this is the path or address of a profile file, not the name of a built-in profile."""
+    return "/" in name_or_path or os.sep in name_or_path or name_or_path.endswith((".yaml", ".yml"))
 
 
 def parse_profile(text: str, origin: str) -> Profile:

@@ -56,7 +56,8 @@ def test_a_platform_has_one_pool_and_a_deployment_for_each_queue(api: str, platf
     found = {name: ask(api, f"/deployments/name/transcode-video/{name}") for name in QUEUES}
     assert {name: each["work_queue_name"] for name, each in found.items()} == QUEUES
     wanted = {name: each["work_pool"]["job_variables"] for name, each in deployments_of(platform).items()}
-    assert {name: each["job_variables"] for name, each in found.items()} == {"transcode": {}} | wanted
+    wanted["transcode"] = {"env": {"PREFECT_FLOWS_HEARTBEAT_FREQUENCY": "30"}}
+    assert {name: each["job_variables"] for name, each in found.items()} == wanted
     refused = apply(api)
     assert (refused.returncode, refused.stdout.strip()) == (
         1, f"the work pool reelmill is of type {platform}, not process: delete it first",
@@ -78,6 +79,7 @@ def test_deployments_of_a_platform_are_the_plain_one_but_for_queue_and_size(plat
     for name, each in deployments_of(platform).items():
         assert bare(each) == bare(plain)
         assert each["work_pool"]["work_queue_name"] == QUEUES[name] in queues
+        assert each["work_pool"]["job_variables"]["env"] == plain["work_pool"]["job_variables"]["env"]
         assert each["description"]
 
 

@@ -1,0 +1,59 @@
+"""What every command that makes a job takes: one option for each of the job's fields."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Annotated
+
+from cyclopts import Parameter
+
+from reelmill.formats import FormatName
+from reelmill.job import DamagePolicy, TranscodeJob
+
+_FORMAT = Parameter(name=["--format", "-f"], negative="", consume_multiple=False)
+
+
+@Parameter(name="*")
+@dataclass(frozen=True)
+class JobOptions:
+    """What to make of a source.
+
+    Parameters
+    ----------
+    format
+        Format to make; may be given many times. The profile's own, or mp4, when not given.
+    profile
+        Name of a built-in profile (`reelmill profiles list`) or path or s3:// address of a profile file.
+    output
+        Folder or s3://bucket/prefix for the results; NAME.reelmill in the current folder when not given.
+    name
+        File name of the results without its ending; the source's own when not given.
+    segment_seconds
+        Length of a segment; chosen by the planner when not given.
+    workers
+        ffmpeg processes at once; one for each core when not given.
+    damage
+        A damaged source is refused (strict) or encoded with a warning (lenient), also when cut off (salvage).
+    copy_when_fits
+        Copy streams that already are what a format needs instead of encoding them again.
+    replace
+        Replace what an earlier job published in the output folder, as soon as the new result is complete.
+    """
+
+    format: Annotated[tuple[FormatName, ...], _FORMAT] = ()
+    profile: Annotated[str | None, Parameter(name=["--profile", "-p"])] = None
+    output: Annotated[str | None, Parameter(name=["--output", "-o"])] = None
+    name: str | None = None
+    segment_seconds: float | None = None
+    workers: int | None = None
+    damage: DamagePolicy = "lenient"
+    copy_when_fits: Annotated[bool, Parameter(negative="")] = False
+    replace: Annotated[bool, Parameter(negative="")] = False
+
+    def job(self, source: str) -> TranscodeJob:
+        """Return the job that makes this of a source."""
+        return TranscodeJob(
+            source=source, formats=self.format, profile=self.profile, output=self.output, name=self.name,
+            segment_s=self.segment_seconds, workers=self.workers, damage=self.damage,
+            copy_when_fits=self.copy_when_fits, replace=self.replace,
+        )  # fmt: skip

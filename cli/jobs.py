@@ -1,0 +1,177 @@
+"""`reelmill jobs`: what became of the jobs on a Prefect server; cancels them, and has them tried again."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime
+from pathlib import PurePosixPath
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+from cyclopts import App, Parameter
+from rich.console import Console
+from rich.table import Table
+
+from cli.prefect_server import refuse_without_server
+from reelmill.errors import InvalidParameter
+
+if TYPE_CHECKING:
+    from prefect.client.schemas.objects import FlowRun
+
+app = App(name="jobs", help="List, show, cancel and retry the jobs of a Prefect server.")
+
+StateName = Literal[
+    "scheduled", "pending", "running", "completed", "failed", "crashed", "cancelling", "cancelled", "paused"
+]
+_Json = Annotated[bool, Parameter(name="--json", negative="")]
+_CANCELLED_WITHIN_S = 60.0
+
+
+@app.command(name="list")
+def list_jobs(*, state: tuple[StateName, ...] = (), limit: int = 20, json_output: _Json = False) -> int:
+    """List the latest jobs.
+
+    Parameters
+    ----------
+    state
+        Only jobs in this state; may be given many times.
+    limit
+        How many, 200 at most.
+    json_output
+        Print them as JSON on standard output.
+    """
+    if not 1 <= limit <= 200:
+        raise InvalidParameter(f"--limit: {limit} is not allowed; allowed: 1 to 200")
+    refuse_without_server()
+    from cli.runs import list_runs
+    from tasks.starting import server_client
+
+    with server_client() as client:
+        told = [_told(run) for run in list_runs(client, state, limit)]
+    if json_output:
+        print(json.dumps(told, indent=2))
+        return 0
+    rows = [_row(each) for each in told]
+    table = Table(box=None, pad_edge=False)
+    for n, name in enumerate(("run", "state", "queue", "began", "took", "source", "")):
+        # Where the terminal is narrow, it is the source's name that is shortened.
+        width = None if name == "source" else max((len(row[n]) for row in rows), default=0)
+        table.add_column(name, no_wrap=True, min_width=width)
+    for row in rows:
+        table.add_row(*row)
+    Console().print(table if told else "no jobs")
+    return 0
+
+
+@app.command
+def show(run: str, /, *, json_output: _Json = False) -> int:
+    """Show one job: what it was asked, where it stands, and why it failed.
+
+    Parameters
+    ----------
+    run
+        The run's id, or how it begins.
+    json_output
+        Print it as JSON on standard output.
+    """
+    refuse_without_server()
+    from cli.runs import find_run, progress_of
+    from tasks.starting import server_client
+
+    with server_client() as client:
+        found = find_run(client, run)
+        told = _told(found) | {"progress": progress_of(client, found), "parameters": found.parameters}
+    if json_output:
+        print(json.dumps(told, indent=2))
+        return 0
+    asked = told.pop("parameters").get("job", {})
+    for name, value in told.items():
+        if name == "error" and value:
+            value = f"{value['code']}: {value['message']}"
+        if value not in (None, ""):
+            print(f"{name.removesuffix('_s'):<10}{value}{' s' if name == 'took_s' else ''}")
+    for name, value in asked.items():
+        if name not in told:
+            print(f"{name:<10}{', '.join(value) if isinstance(value, list) else value}")
+    return 0
+
+
+@app.command
+def cancel(*runs: str) -> int:
+    """Cancel jobs, running or not, and wait until their ffmpeg is gone. What is kept, a retry takes up.
+
+    Parameters
+    ----------
+    runs
+        The runs' ids, or how they begin.
+    """
+    refuse_without_server()
+    from cli.runs import cancel_run, find_run
+    from tasks.starting import server_client
+
+    code = 0
+    with server_client() as client:
+        for found in [find_run(client, each) for each in runs]:
+            if found.state and found.state.is_final():
+                print(f"{found.id}: is {(found.state_name or '').lower()} already")
+                continue
+            after = cancel_run(client, found, _CANCELLED_WITHIN_S)
+            print(f"{found.id}: {(after.state_name or 'unknown').lower()}")
+            code = code if after.state and after.state.is_final() else 1
+    return code
+
+
+@app.command
+def retry(*runs: str) -> int:
+    """Have jobs that failed, crashed or were cancelled tried again. What they had finished is not done again.
+
+    Parameters
+    ----------
+    runs
+        The runs' ids, or how they begin.
+    """
+    refuse_without_server()
+    from cli.runs import find_run, job_of
+    from tasks.starting import server_client, start_job
+
+    with server_client() as client:
+        found = [find_run(client, each) for each in runs]
+    for run in found:
+        started = start_job(job_of(run), again=True)
+        if started.run is None:
+            print(f"{run.id}: finished already, in {started.accepted.output}")
+        elif started.is_new:
+            print(f"{run.id}: tried again by run {started.run.id}")
+        else:
+            print(f"{run.id}: run {started.run.id} of the same job is {(started.run.state_name or '').lower()}")
+    return 0
+
+
+def _row(told: dict[str, Any]) -> tuple[str, ...]:
+    took = f"{told['took_s']:.0f} s" if told["took_s"] else ""
+    error = told["error"]["code"] if told["error"] else ""
+    name = PurePosixPath(told["source"]).name
+    return told["run"][:8], told["state"].lower(), told["queue"] or "", (told["began"] or "")[:16], took, name, error
+
+
+def _told(run: FlowRun) -> dict[str, Any]:
+    """Return what is told of a run in a list."""
+    from cli.runs import failure_of
+
+    job = run.parameters.get("job", {})
+    failure = failure_of(run)
+    output = job.get("output")
+    began = run.start_time or run.expected_start_time
+    return {
+        "run": str(run.id),
+        "state": run.state_name or "unknown",
+        "source": job.get("source", ""),
+        "output": output,
+        "queue": run.work_queue_name,
+        "began": _local_time(began) if began else None,
+        "took_s": round(run.estimated_run_time.total_seconds(), 1),
+        "error": {"code": failure.code, "message": failure.message} if failure else None,
+    }
+
+
+def _local_time(when: datetime) -> str:
+    return when.replace(tzinfo=when.tzinfo or UTC).astimezone().isoformat(" ", "seconds")[:19]

@@ -1,0 +1,128 @@
+"""Starts jobs on a Prefect server: one run for one request, however often and by however many it is asked for."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Generator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Literal
+
+import httpx
+from prefect.client.orchestration import SyncPrefectClient, get_client
+from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterIdempotencyKey
+from prefect.client.schemas.objects import FlowRun
+from prefect.events import emit_event
+from prefect.exceptions import ObjectNotFound, PrefectHTTPStatusError
+
+from reelmill.errors import NotDeployed, ServerUnreachable
+from reelmill.job import TranscodeJob
+from reelmill.manifest import Manifest
+from reelmill.preparing import AcceptedJob, accept_job
+from reelmill.publishing import finished_manifest
+from reelmill.storage.pinning import release
+
+Deployment = Literal["transcode", "on-upload"]
+Queue = Literal["high", "normal", "bulk"]
+
+FLOW = "transcode-video"
+UPLOAD_TAKEN = "reelmill.object.created"
+_MOST_RUNS = 50
+"""Runs of one request that are told apart: the first, and those after a failure that somebody wants tried again."""
+_REQUEST = "reelmill.request"
+
+
+@dataclass(frozen=True)
+class Started:
+    """What became of a request: its run, which may be an earlier one, or the result, when that is there already."""
+
+    accepted: AcceptedJob
+    run: FlowRun | None = None
+    is_new: bool = False
+    manifest: Manifest | None = None
+
+
+def start_job(
+    job: TranscodeJob, *, deployment: Deployment = "transcode", queue: Queue | None = None, again: bool = False
+) -> Started:
+    """Have a worker do a job, unless it is done, or was asked for already.
+
+    Equal requests for the same content have one run, which the server sees to. When that run failed, crashed or was
+    cancelled it is left at that, unless it is wanted `again`; when its result is gone it is made anew. Raises
+    JobRejected, StoreFailed, ServerUnreachable, NotDeployed.
+    """
+    accepted = accept_job(job)
+    try:
+        manifest = finished_manifest(accepted.output, accepted.key)
+        if manifest is not None:
+            return Started(accepted, manifest=manifest)
+        with server_client() as client:
+            return _start(client, accepted, deployment, queue, again)
+    finally:
+        release(accepted.source)
+
+
+def start_upload(job: TranscodeJob, *, queue: Queue | None = None) -> Started:
+    """Start the job that an upload makes. Of each new run Prefect is told by an event, for those who want to know."""
+    started = start_job(job, deployment="on-upload", queue=queue)
+    if started.run is not None and started.is_new:
+        source = started.accepted.source
+        emit_event(
+            UPLOAD_TAKEN,
+            resource={"prefect.resource.id": f"reelmill.upload.{source.location}", "prefect.resource.name": job.source},
+            related=[
+                {"prefect.resource.id": f"prefect.flow-run.{started.run.id}", "prefect.resource.role": "flow-run"}
+            ],
+            payload={"source": str(source.location), "size_bytes": source.size_bytes, "identity": source.identity},
+        )
+    return started
+
+
+@contextmanager
+def server_client() -> Generator[SyncPrefectClient]:
+    """Give a client of the Prefect server. ServerUnreachable when it does not answer, or not to us."""
+    with get_client(sync_client=True) as client:
+        try:
+            yield client
+        except httpx.TransportError as error:
+            raise ServerUnreachable(
+                f"the Prefect server at {client.api_url} does not answer ({error}); `reelmill up` starts one"
+            ) from error
+        except PrefectHTTPStatusError as error:
+            raise ServerUnreachable(f"the Prefect server at {client.api_url} says no: {error}") from error
+
+
+def _start(
+    client: SyncPrefectClient, accepted: AcceptedJob, deployment: Deployment, queue: Queue | None, again: bool
+) -> Started:
+    keys = [accepted.submission_key, *(f"{accepted.submission_key}/{n}" for n in range(2, _MOST_RUNS + 1))]
+    runs = client.read_flow_runs(
+        flow_run_filter=FlowRunFilter(idempotency_key=FlowRunFilterIdempotencyKey(any_=keys)), limit=_MOST_RUNS
+    )
+    runs.sort(key=lambda run: keys.index(run.idempotency_key or ""))
+    latest = runs[-1] if runs else None
+    if latest is not None and not _is_over(latest, again):
+        return Started(accepted, latest)
+    try:
+        deployed = client.read_deployment_by_name(f"{FLOW}/{deployment}")
+    except ObjectNotFound as error:
+        raise NotDeployed(
+            f"the Prefect server at {client.api_url} has no deployment {FLOW}/{deployment}; `reelmill up` makes it"
+        ) from error
+    request = uuid.uuid4().hex
+    run = client.create_flow_run_from_deployment(
+        deployed.id,
+        parameters={"job": accepted.portable().model_dump(mode="json", exclude_defaults=True)},
+        name=f"transcode {accepted.source.location.name}",
+        idempotency_key=keys[min(keys.index(latest.idempotency_key or "") + 1 if latest else 0, _MOST_RUNS - 1)],
+        work_queue_name=queue,
+        labels={_REQUEST: request},
+    )
+    return Started(accepted, run, is_new=run.labels.get(_REQUEST) == request)
+
+
+def _is_over(run: FlowRun, again: bool) -> bool:
+    """Whether another run may follow it."""
+    if run.state is None or not run.state.is_final():
+        return False
+    return again or run.state.is_completed()

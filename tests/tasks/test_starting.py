@@ -1,0 +1,182 @@
+"""One run for one request, on a real server: twenty at once, after a failure, after the result is gone."""
+
+from __future__ import annotations
+
+import random
+import shutil
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from uuid import UUID
+
+import pytest
+import yaml
+from prefect.client.orchestration import SyncPrefectClient, get_client
+from prefect.client.schemas.filters import ArtifactFilter, FlowRunFilter, FlowRunFilterIdempotencyKey
+from prefect.exceptions import ObjectNotFound
+from prefect.settings import PREFECT_API_URL, temporary_settings
+from prefect.states import Cancelled, Completed, Crashed, Failed, Running
+
+from deployments.apply import WORK_POOL, apply_work_pool
+from flows.sweep_inbox import sweep_inbox
+from flows.transcode_video import transcode_video
+from reelmill.errors import InvalidParameter, NotDeployed, ServerUnreachable, SourceNotFound
+from reelmill.intake.receiving import handler
+from reelmill.job import TranscodeJob
+from reelmill.preparing import accept_job
+from reelmill.settings import settings
+from tasks.starting import start_job, start_upload
+from tests.live_jobs import make_clip
+from tests.server_processes import free_port
+
+
+@pytest.fixture(scope="module")
+def clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return make_clip(tmp_path_factory.mktemp("clip") / "clip.mp4", seconds=2, size="64x64")
+
+
+@pytest.fixture(scope="module")
+def deployed(prefect_server: str) -> None:
+    """The two deployments that jobs are started by, without a worker: what is started stays scheduled."""
+    with get_client(sync_client=True) as client:
+        apply_work_pool(client, yaml.safe_load(WORK_POOL.read_text()), None)
+    for name in ("transcode", "on-upload"):
+        transcode_video.to_deployment(name=name, work_pool_name="reelmill", work_queue_name="normal").apply()
+
+
+@pytest.fixture
+def client(deployed: None) -> Iterator[SyncPrefectClient]:
+    with get_client(sync_client=True) as client:
+        yield client
+
+
+@pytest.fixture
+def job(clip: Path, tmp_path: Path) -> TranscodeJob:
+    return TranscodeJob(source=str(clip), formats=("mp4",), output=str(tmp_path / "out"))
+
+
+@pytest.fixture
+def inbox(clip: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An inbox with an upload."""
+    folder = tmp_path / "inbox"
+    folder.mkdir()
+    shutil.copy2(clip, folder / "übung 1%.mp4")
+    monkeypatch.setenv("REELMILL_INTAKE_INBOX", str(folder))
+    monkeypatch.setenv("REELMILL_OUTPUT_ROOT", str(tmp_path / "out"))
+    monkeypatch.setenv("REELMILL_INTAKE_SETTLE_S", "0")
+    settings.cache_clear()
+    return folder
+
+
+def run_of(job: TranscodeJob) -> UUID:
+    started = start_job(job)
+    assert started.run is not None
+    return started.run.id
+
+
+def runs_of(client: SyncPrefectClient, job: TranscodeJob) -> list[UUID]:
+    key = accept_job(job).submission_key
+    wanted = FlowRunFilterIdempotencyKey(any_=[key, *(f"{key}/{n}" for n in range(2, 10))])
+    return [run.id for run in client.read_flow_runs(flow_run_filter=FlowRunFilter(idempotency_key=wanted))]
+
+
+@pytest.mark.slow
+def test_twenty_requests_at_once_in_any_order_while_sweeps_run_make_one_run(
+    client: SyncPrefectClient, inbox: Path, tmp_path: Path
+):
+    [upload] = inbox.iterdir()
+    message = f'{{"job": {{"source": "{upload}", "replace": true}}}}'.encode()
+    handle = handler(start_upload)
+    requests = [lambda: handle(message)] * 20 + [sweep_inbox] * 3
+    random.shuffle(requests)
+    with ThreadPoolExecutor(6) as pool:
+        for done in [pool.submit(each) for each in requests]:
+            done.result()
+    job = TranscodeJob(source=str(upload))
+    [run] = runs_of(client, job)
+    found = client.read_flow_run(run)
+    assert found.parameters["job"]["source"] == str(upload)
+    assert found.parameters["job"]["output"] == str(tmp_path / "out" / str(upload).lstrip("/")) + ".reelmill"
+    assert sweep_inbox() == {"started": 0, "known": 1, "refused": 0}
+
+
+@pytest.mark.slow
+def test_a_sweep_starts_what_no_notification_told_of_and_says_what_it_could_not(
+    client: SyncPrefectClient, inbox: Path, clip: Path
+):
+    shutil.copy2(clip, inbox / "second.mp4")
+    (inbox / "notes.txt").write_text("no video")
+    assert sweep_inbox(str(inbox)) == {"started": 2, "known": 0, "refused": 0}
+    [run] = runs_of(client, TranscodeJob(source=str(inbox / "second.mp4")))
+    found = client.read_flow_run(run)
+    assert found.name == "transcode second.mp4"
+    assert found.work_queue_name == "bulk"
+    with pytest.raises(InvalidParameter, match="is none of"):
+        sweep_inbox(str(inbox.parent))
+    tables = client.read_artifacts(artifact_filter=ArtifactFilter())
+    assert any(str(inbox / "second.mp4") in str(each.data) for each in tables)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("ended", [Failed, Crashed, Cancelled])
+def test_what_ended_badly_is_started_again_only_when_that_is_wanted(
+    client: SyncPrefectClient, job: TranscodeJob, ended: type
+):
+    first = run_of(job)
+    assert run_of(job) == first
+    client.set_flow_run_state(first, Running(), force=True)
+    assert not start_job(job, again=True).is_new  # it is at work
+    client.set_flow_run_state(first, ended(), force=True)
+    assert run_of(job) == first
+    second = start_job(job, again=True)
+    assert second.is_new
+    assert second.run is not None
+    assert second.run.id != first
+    assert run_of(job) == second.run.id
+    assert sorted(runs_of(client, job)) == sorted([first, second.run.id])
+
+
+@pytest.mark.slow
+def test_a_job_that_is_done_has_no_run_until_its_result_is_gone(client: SyncPrefectClient, job: TranscodeJob):
+    first = run_of(job)
+    transcode_video(job)
+    client.set_flow_run_state(first, Completed(), force=True)
+    done = start_job(job)
+    assert done.run is None
+    assert done.manifest is not None
+    shutil.rmtree(str(job.output))
+    assert start_job(job).is_new
+    assert len(runs_of(client, job)) == 2
+
+
+@pytest.mark.slow
+def test_another_place_or_another_content_is_another_request(
+    client: SyncPrefectClient, job: TranscodeJob, clip: Path, tmp_path: Path
+):
+    first = run_of(job)
+    assert run_of(job.model_copy(update={"output": str(tmp_path / "elsewhere")})) != first
+    mine = tmp_path / "mine.mp4"
+    shutil.copy2(clip, mine)
+    before = run_of(TranscodeJob(source=str(mine)))
+    mine.write_bytes(mine.read_bytes() + b"\0" * 8)
+    assert run_of(TranscodeJob(source=str(mine))) != before
+
+
+def test_what_is_wrong_with_a_job_is_said_before_anything_is_started(tmp_path: Path):
+    with pytest.raises(SourceNotFound):
+        start_job(TranscodeJob(source=str(tmp_path / "none.mp4")))
+
+
+@pytest.mark.slow
+def test_a_server_without_the_deployment_is_told_from_one_that_does_not_answer(
+    client: SyncPrefectClient, job: TranscodeJob
+):
+    with pytest.raises(NotDeployed, match=r"transcode-video/none"):
+        start_job(job, deployment="none")  # pyright: ignore[reportArgumentType]
+    with (
+        temporary_settings({PREFECT_API_URL: f"http://127.0.0.1:{free_port()}/api"}),
+        pytest.raises(ServerUnreachable, match="does not answer"),
+    ):
+        start_job(job)
+    with pytest.raises(ObjectNotFound):
+        client.read_deployment_by_name("transcode-video/none")
