@@ -50,6 +50,8 @@ docs: $(READY) ## Write the reference pages that are made from the code
 lock: $(UV) ## Write requirements/*.txt anew from pyproject.toml; newer versions with ARGS=--upgrade
 	$(COMPILE) pyproject.toml -o requirements/main.txt $(ARGS)
 	$(COMPILE) pyproject.toml --group dev -o requirements/dev.txt $(ARGS)
+	$(COMPILE) pyproject.toml --group fleet -o requirements/fleet.txt $(ARGS)
+	$(COMPILE) --group ecs -o requirements/ecs.txt $(ARGS)
 	$(COMPILE) --group uv -o requirements/uv.txt $(ARGS)
 
 clean: ## Remove all that these targets made, .venv too

@@ -1,12 +1,17 @@
 """Applies the files: the work pool and its queues, the automations, then the deployments of prefect.yaml.
 
 Run as a module, with the folder of prefect.yaml as the current one: `python -m deployments.apply [RESULTS]`. Doing it
-again changes nothing.
+again changes nothing. `--platform kubernetes` or `ecs` makes the pool of deployments/kubernetes or deployments/ecs
+instead, and the deployments of the prefect.yaml there besides; `--set NAME=VALUE` gives a variable of the pool's
+template its default.
 """
 
 from __future__ import annotations
 
+import argparse
+import json
 import os
+import subprocess
 import sys
 from pathlib import Path
 from typing import Any, NoReturn
@@ -21,18 +26,47 @@ from prefect.workers.process import ProcessWorker
 from deployments.automations import apply_automations
 from reelmill.errors import ReelmillError, one_line
 
-WORK_POOL = Path(__file__).with_name("work_pool.yaml")
+FOLDER = Path(__file__).parent
+WORK_POOL = FOLDER / "work_pool.yaml"
+PLATFORMS = ("kubernetes", "ecs")
 
 
-def apply_work_pool(client: SyncPrefectClient, pool: dict[str, Any], results: Path | None) -> None:
-    """Have the work pool and its queues as the file says. Relative paths of jobs then count from `results`."""
+def process_template(results: Path | None) -> dict[str, Any]:
+    """Return what a process pool's jobs are made from. Relative paths of jobs then count from `results`."""
     template = ProcessWorker.get_default_base_job_template()
     if results is not None:
         template["variables"]["properties"]["working_dir"]["default"] = str(results)
-    wanted = {"description": pool["description"], "base_job_template": template}
+    return template
+
+
+def platform_template(platform: str, settings: dict[str, str]) -> dict[str, Any]:
+    """Return what a platform's jobs are made from, with `settings` as defaults; those of other types are YAML.
+
+    Ends the process when there is no such variable, or when one that has no default is not among them.
+    """
+    template = json.loads((FOLDER / platform / "base_job_template.json").read_text())
+    variables = template["variables"]
+    for name, value in settings.items():
+        if name not in variables["properties"]:
+            sys.exit(f"--set: there is no variable {name}; there are {', '.join(variables['properties'])}")
+        variable = variables["properties"][name]
+        variable["default"] = value if variable.get("type") == "string" else yaml.safe_load(value)
+    missing = [name for name in variables.pop("required") if name not in settings]
+    if missing:
+        sys.exit(f"--set: nothing is known of {', '.join(missing)}")
+    return template
+
+
+def apply_work_pool(
+    client: SyncPrefectClient, pool: dict[str, Any], results: Path | None, template: dict[str, Any] | None = None
+) -> None:
+    """Have the work pool and its queues as the file says; its template is that of a process pool when none is given."""
+    wanted = {"description": pool["description"], "base_job_template": template or process_template(results)}
     try:
         client.create_work_pool(WorkPoolCreate(name=pool["name"], type=pool["type"], **wanted))
     except ObjectAlreadyExists:
+        if (found := client.read_work_pool(pool["name"]).type) != pool["type"]:
+            sys.exit(f"the work pool {pool['name']} is of type {found}, not {pool['type']}: delete it first")
         client.update_work_pool(pool["name"], WorkPoolUpdate(**wanted))
     found_queues = client.read_work_queues(pool["name"], WorkQueueFilter(), limit=200, offset=0)
     queues = {queue.name: queue for queue in found_queues}
@@ -41,17 +75,32 @@ def apply_work_pool(client: SyncPrefectClient, pool: dict[str, Any], results: Pa
         client.update_work_queue(found.id, priority=each["priority"], description=each["description"])
 
 
-def apply(results: Path | None) -> NoReturn:
+def apply(platform: str | None, results: Path | None, settings: dict[str, str]) -> NoReturn:
     """Apply everything to the server that Prefect's settings name, and end as `prefect deploy --all` ends."""
+    pool: dict[str, Any] = yaml.safe_load(WORK_POOL.read_text())
+    deploy = [sys.executable, "-m", "prefect", "--no-prompt", "deploy", "--all"]
+    template = None
+    if platform is not None:
+        template = platform_template(platform, settings)
+        pool |= yaml.safe_load((FOLDER / platform / "work_pool.yaml").read_text())
     with get_client(sync_client=True) as client:
-        apply_work_pool(client, yaml.safe_load(WORK_POOL.read_text()), results)
+        apply_work_pool(client, pool, results, template)
         apply_automations(client)
-    os.execv(sys.executable, [sys.executable, "-m", "prefect", "--no-prompt", "deploy", "--all"])
+    if platform is not None:
+        subprocess.run([*deploy, "--prefect-file", str(FOLDER / platform / "prefect.yaml")], check=True)
+    os.execv(sys.executable, deploy)
 
 
 if __name__ == "__main__":
+    parser = argparse.ArgumentParser(prog="python -m deployments.apply", allow_abbrev=False)
+    parser.add_argument("results", nargs="?", type=Path, metavar="RESULTS")
+    parser.add_argument("--platform", choices=PLATFORMS)
+    parser.add_argument("--set", action="append", default=[], metavar="NAME=VALUE", dest="settings")
+    given = parser.parse_args()
+    if given.platform is None and given.settings:
+        parser.error("--set is for what --platform makes")
     try:
-        apply(Path(sys.argv[1]) if len(sys.argv) > 1 else None)
+        apply(given.platform, given.results, dict(each.partition("=")[::2] for each in given.settings))
     except ReelmillError as error:
         print(f"error: {error.code}: {one_line(str(error))}", file=sys.stderr)
         sys.exit(error.exit_code)

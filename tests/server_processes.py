@@ -6,7 +6,7 @@ import socket
 import subprocess
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from random import Random
 
@@ -23,9 +23,9 @@ class ServerFailed(Exception):
 
 
 class ServerProcess:
-    """One server program that writes its output to `log`."""
+    """One server program that writes its output to `log`. Root can have it run as another `user`, by uid."""
 
-    def __init__(self, argv: list[str], *, log: Path, env: Mapping[str, str]):
+    def __init__(self, argv: list[str], *, log: Path, env: Mapping[str, str], user: int | None = None):
         self.argv, self.log = argv, log
         with log.open("ab") as out:
             self._process = subprocess.Popen(
@@ -35,6 +35,9 @@ class ServerProcess:
                 stderr=subprocess.STDOUT,
                 env=env,
                 cwd=log.parent,
+                user=user,
+                group=user,
+                extra_groups=None if user is None else [],
                 preexec_fn=dies_with_starter(),
             )
 
@@ -55,6 +58,12 @@ class ServerProcess:
     def log_tail(self) -> str:
         return self.log.read_bytes()[-_LOG_TAIL_BYTES:].decode(errors="replace")
 
+    def stop(self, by: int) -> None:
+        """End it with a signal that it heeds, within ten seconds."""
+        self._process.send_signal(by)
+        with suppress(subprocess.TimeoutExpired):
+            self._process.wait(10)
+
     def kill(self) -> None:
         """End it without its leave: whatever it holds is thrown away."""
         self._process.kill()
@@ -62,19 +71,24 @@ class ServerProcess:
 
 
 @contextmanager
-def server_process(argv: list[str], *, log: Path, env: Mapping[str, str]) -> Iterator[ServerProcess]:
+def server_process(
+    argv: list[str], *, log: Path, env: Mapping[str, str], user: int | None = None
+) -> Iterator[ServerProcess]:
     """Run a server while the block runs."""
-    server = ServerProcess(argv, log=log, env=env)
+    server = ServerProcess(argv, log=log, env=env, user=user)
     try:
         yield server
     finally:
         server.kill()
 
 
-def run_tool(argv: list[str], *, env: Mapping[str, str], within_s: float = _START_S) -> str:
+def run_tool(argv: list[str], *, env: Mapping[str, str], within_s: float = _START_S, user: int | None = None) -> str:
     """Return what a program prints. ServerFailed if it fails or takes longer than `within_s`."""
     try:
-        done = subprocess.run(argv, stdin=subprocess.DEVNULL, capture_output=True, text=True, env=env, timeout=within_s)
+        done = subprocess.run(
+            argv, stdin=subprocess.DEVNULL, capture_output=True, text=True, env=env, timeout=within_s,
+            user=user, group=user, extra_groups=None if user is None else [],
+        )  # fmt: skip
     except subprocess.TimeoutExpired as error:
         raise ServerFailed(f"no end of {argv} after {within_s} s") from error
     if done.returncode != 0:
