@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from fractions import Fraction
+from math import floor
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +28,9 @@ QUICKTIME_LANGUAGES = {
 }  # fmt: skip
 """ISO 639-2 has two codes for some languages; QuickTime knows them by the bibliographic one only."""
 
-_QUIET = ("-y", "-nostdin", "-hide_banner", "-loglevel", "level+warning", "-nostats", "-progress", "pipe:1")
+_NO_INTERVAL = 1_000_000
+"""Frames from keyframe to keyframe that no segment has: the encoder makes none but those it is told to."""
+QUIET = ("-y", "-nostdin", "-hide_banner", "-loglevel", "level+warning", "-nostats", "-progress", "pipe:1")
 _NOTHING_ELSE: dict[str, Any] = {"an": None, "sn": None, "dn": None, "map_metadata": -1, "map_chapters": -1}
 _SUBTITLE_ENCODERS = {"mov_text": "mov_text", "subrip": "subrip", "ass": "ass", "webvtt": "webvtt"}
 
@@ -56,7 +59,7 @@ def encode_argv(
     output = ffmpeg.output(
         stream, f"file:{out}", format="mp4", fps_mode="passthrough", enc_time_base=str(rendition.time_base),
         video_track_timescale=rendition.time_base.denominator, **_NOTHING_ELSE,
-        **_encoder_options(rendition, threads),
+        **_encoder_options(rendition, segment, threads),
     )  # fmt: skip
     return _argv(tool, output)
 
@@ -89,7 +92,7 @@ def _less(pts: int) -> str:
     return f"PTS-{pts}" if pts >= 0 else f"PTS+{-pts}"
 
 
-def _encoder_options(rendition: VideoRendition, threads: int) -> dict[str, Any]:
+def _encoder_options(rendition: VideoRendition, segment: Segment, threads: int) -> dict[str, Any]:
     encoder = VIDEO_ENCODERS[rendition.codec]
     options: dict[str, Any] = {"c:v": encoder.encoder}
     if rendition.crf is not None:
@@ -100,6 +103,10 @@ def _encoder_options(rendition: VideoRendition, threads: int) -> dict[str, Any]:
         options |= {"maxrate": rendition.max_bitrate_bps, "bufsize": rendition.vbv_buffer_bits}
     if rendition.keyframe_interval_frames is not None:
         options["g"] = rendition.keyframe_interval_frames
+    if rendition.fixed_keyframes:
+        options["g"] = _NO_INTERVAL
+        after = ((time - segment.start) * rendition.time_base for time in segment.keyframes)
+        options |= {"force_key_frames": ",".join(map(_whole_micros, after))} if segment.keyframes else {}
     if not rendition.b_frames:
         options["bf"] = 0
     if rendition.interlaced:
@@ -110,18 +117,21 @@ def _encoder_options(rendition: VideoRendition, threads: int) -> dict[str, Any]:
 def _codec_options(rendition: VideoRendition, threads: int) -> dict[str, Any]:
     """Options that only one encoder has: its preset, its threads, and what makes it behave like the others."""
     preset = {} if rendition.preset is None else {"preset": rendition.preset}
+    fixed = rendition.fixed_keyframes
     match rendition.codec:
         case "h264":
-            return {**preset, "threads": threads}
+            return {**preset, "threads": threads} | ({"sc_threshold": 0, "forced-idr": 1} if fixed else {})
         case "hevc":
             pools = f"pools={'none' if threads == 1 else threads}:frame-threads={min(threads, 3)}"
-            return {**preset, "x265-params": f"log-level=error:{pools}", "tag:v": "hvc1"}
+            closed = ":scenecut=0:open-gop=0" if fixed else ""
+            options = {**preset, "x265-params": f"log-level=error:{pools}{closed}", "tag:v": "hvc1"}
+            return options | ({"forced-idr": 1} if fixed else {})
         case "vp9":
             speed = {} if rendition.preset is None else {"cpu-used": rendition.preset}
             rate = {} if rendition.bitrate_bps is not None else {"b:v": 0}
             return {**speed, **rate, "row-mt": 1, "threads": threads}
         case _:
-            return {**preset, "svtav1-params": f"lp={threads}"}
+            return {**preset, "svtav1-params": f"lp={threads}{':scd=0' if fixed else ''}"}
 
 
 def track_argv(tool: str, source: Source, media: Readable, track: TrackRendition, out: Path) -> Argv:
@@ -209,7 +219,7 @@ def mux_argv(
     options += _labels(source, [track for track, _ in tracks], container.muxer, has_video=video is not None)
     options += [word for name, value in container.muxer_options.items() for word in (f"-{name}", value)]
     copy_times = [] if container.is_audio_only else ["-copyts"]
-    return [tool, *_QUIET, *copy_times, *inputs, *maps, *options, "-f", container.muxer, f"file:{out}"]
+    return [tool, *QUIET, *copy_times, *inputs, *maps, *options, "-f", container.muxer, f"file:{out}"]
 
 
 def _labels(source: Source, tracks: Sequence[TrackRendition], muxer: str, *, has_video: bool) -> Iterable[str]:
@@ -271,7 +281,7 @@ def scan_argv(tool: str, source: Source, media: Readable, *, max_pixels: int) ->
         stream, "pipe:1", format="framecrc", fps_mode="passthrough", enc_time_base=str(source.video.time_base),
         **{"c:v": "wrapped_avframe"},
     )  # fmt: skip
-    return [tool, *_QUIET[:6], *ffmpeg.get_args(output)]
+    return [tool, *QUIET[:6], *ffmpeg.get_args(output)]
 
 
 def seconds(value: Fraction) -> str:
@@ -279,6 +289,11 @@ def seconds(value: Fraction) -> str:
     micros = round(value * 1_000_000)
     whole, rest = divmod(abs(micros), 1_000_000)
     return f"{'-' if micros < 0 else ''}{whole}.{rest:06d}"
+
+
+def _whole_micros(value: Fraction) -> str:
+    """Print a time for ffmpeg, never late: it takes the first frame at or after it."""
+    return seconds(Fraction(floor(value * 1_000_000), 1_000_000)).rstrip("0").rstrip(".")
 
 
 def _escaped(text: str) -> str:
@@ -299,9 +314,9 @@ def _address(media: Readable) -> tuple[str, str]:
 
 
 def _argv(tool: str, output: Any) -> Argv:
-    return [tool, *_QUIET, *ffmpeg.get_args(output)]
+    return [tool, *QUIET, *ffmpeg.get_args(output)]
 
 
 __all__ = [
-    "encode_argv", "join_list_text", "metadata_text", "mux_argv", "scan_argv", "seconds", "track_argv",
+    "QUIET", "encode_argv", "join_list_text", "metadata_text", "mux_argv", "scan_argv", "seconds", "track_argv",
 ]  # fmt: skip

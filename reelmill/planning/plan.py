@@ -25,6 +25,8 @@ class Segment(Frozen):
     entry_s: Fraction | None
     frames: int
     times_digest: str | None
+    keyframes: tuple[int, ...] = ()
+    """Times inside the range at which the encoder must begin anew, besides the first."""
 
     @property
     def is_whole(self) -> bool:
@@ -61,7 +63,14 @@ class VideoRendition(Frozen):
     time_base: Fraction
     first_pts: int
     """Time of the first frame, in the time base of the source's stream. Resampled times count from it."""
+    fixed_keyframes: bool = False
+    """Whether keyframes are where each segment says and nowhere else, and nothing refers over them."""
     segments: tuple[Segment, ...] = ()
+
+    @property
+    def keyframes(self) -> tuple[int, ...]:
+        """Times at which a keyframe is planned, where keyframes are fixed."""
+        return tuple(time for segment in self.segments for time in (segment.start, *segment.keyframes))
 
     @property
     def frames(self) -> int:
@@ -105,8 +114,18 @@ class LeftOut(Frozen):
     reason: str
 
 
+class PackagePlan(Frozen):
+    """How the renditions of one output are offered for streaming. `rungs` are video renditions, the largest first."""
+
+    formats: tuple[FormatName, ...]
+    rungs: tuple[str, ...]
+    default_audio: str | None
+    file_per_segment: bool
+    frame_rate: Fraction
+
+
 class OutputPlan(Frozen):
-    """One output file: which renditions it is muxed from."""
+    """One output file: which renditions it is muxed from. Or a folder of many: which renditions are in `package`."""
 
     format: FormatName
     file_name: str
@@ -114,6 +133,19 @@ class OutputPlan(Frozen):
     tracks: tuple[str, ...]
     left_out: tuple[LeftOut, ...]
     avi_frame_rate: Fraction | None = None
+    package: PackagePlan | None = None
+
+    @property
+    def videos(self) -> tuple[str, ...]:
+        """Every video rendition that is in the output."""
+        if self.package is not None:
+            return self.package.rungs
+        return (self.video,) if self.video else ()
+
+    @property
+    def public_name(self) -> str:
+        """Key of the output below the job's own place; that of a folder ends in a slash."""
+        return f"{self.file_name}/" if self.package else self.file_name
 
 
 class EncodeTask(Frozen):

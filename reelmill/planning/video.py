@@ -13,21 +13,24 @@ from reelmill.media.source import Source, VideoStream
 from reelmill.planning.plan import VideoRendition
 from reelmill.profiles.encoders import VIDEO_ENCODERS, VideoEncoder
 from reelmill.profiles.profile import Profile, codec_for
+from reelmill.profiles.video import VideoSettings
 
 _FALLBACK_RATE = Fraction(25)
 _HIGHEST_NOMINAL_RATE = 120
 
 
-def video_rendition(source: Source, index: FrameIndex, format: Format, profile: Profile) -> VideoRendition:
-    """Return the rendition, without segments, that the format needs."""
+def video_rendition(
+    source: Source, index: FrameIndex, format: Format, profile: Profile, wanted: VideoSettings
+) -> VideoRendition:
+    """Return the rendition, without segments, that the format needs. `wanted` is the profile's `video`, or a rung."""
     video = source.video
     assert video is not None
     codec = codec_for(format.name, profile)[0]
     assert codec is not None
-    if codec == "copy" or (profile.copy_when_fits and can_copy(video, index, format, profile)):
+    fits = profile.copy_when_fits and not format.packaged and can_copy(video, index, format, profile)
+    if codec == "copy" or fits:
         return _copy(video, index, format, profile)
     encoder = VIDEO_ENCODERS[codec]
-    wanted = profile.video
     pixel_format = _pixel_format(video.pixel_format, wanted.pixel_format, encoder)
     width, height = fitted_size(video, wanted.width, wanted.height, upscale=wanted.allow_upscale)
     even_w, even_h = "444" not in pixel_format, "420" in pixel_format
@@ -54,13 +57,14 @@ def video_rendition(source: Source, index: FrameIndex, format: Format, profile: 
         max_bitrate_bps=wanted.max_bitrate_bps,
         vbv_buffer_bits=wanted.vbv_buffer_bits,
         preset=wanted.preset or encoder.default_preset,
-        keyframe_interval_frames=round(interval_s * nominal) if interval_s else None,
+        keyframe_interval_frames=round(interval_s * nominal) if interval_s and not format.packaged else None,
         b_frames=format.reorders_frames,
         frame_rate=rate,
         deinterlace=deinterlace,
         interlaced=_is_interlaced(video) and not deinterlace and codec == "h264" and not resized,
         time_base=1 / rate if rate else index.time_base,
         first_pts=index.first,
+        fixed_keyframes=format.packaged,
     )
 
 
@@ -99,12 +103,18 @@ def _copy(video: VideoStream, index: FrameIndex, format: Format, profile: Profil
 def fitted_size(video: VideoStream, width: int | None, height: int | None, *, upscale: bool) -> tuple[int, int]:
     """Fit the picture into the box, keeping its shape; even sizes. Without a box it keeps its size."""
     shown_width, shown_height = video.shown_size
-    scales = [Fraction(width, shown_width)] if width else []
-    scales += [Fraction(height, shown_height)] if height else []
-    scale = min(scales, default=Fraction(1))
+    scale = fit_scale(video, width, height)
     if scale == 1 or (scale > 1 and not upscale):
         return shown_width, shown_height
     return _even(shown_width * scale), _even(shown_height * scale)
+
+
+def fit_scale(video: VideoStream, width: int | None, height: int | None) -> Fraction:
+    """Return by how much the picture must be scaled to fill the box; 1 without a box."""
+    shown_width, shown_height = video.shown_size
+    scales = [Fraction(width, shown_width)] if width else []
+    scales += [Fraction(height, shown_height)] if height else []
+    return min(scales, default=Fraction(1))
 
 
 def _even(value: Fraction) -> int:

@@ -98,23 +98,25 @@ class VideoSettings(BaseModel):
 
     @model_validator(mode="after")
     def _fits_together(self) -> Self:
-        refuse(self._problems())
+        refuse(setting_problems(self))
         return self
 
-    def _problems(self) -> Iterator[Problem]:
-        if self.codec == "copy":
-            yield from _set_beside_copy(self)
-            return
-        yield from _rate_problems(self)
-        yield from _size_problems(self)
-        if self.codec is not None:
-            yield from encoder_problems(self, self.codec)
-            return
-        # The format chooses the codec, which is checked with it; these hold for whatever it chooses.
-        if self.crf is not None and not 0 <= self.crf <= VIDEO_ENCODERS["h264"].max_crf:
-            yield not_allowed("crf", self.crf, f"0 to {VIDEO_ENCODERS['h264'].max_crf}")
-        if self.preset is not None and not any(self.preset in each.presets for each in VIDEO_ENCODERS.values()):
-            yield not_allowed("preset", self.preset, _PRESETS)
+
+def setting_problems(video: VideoSettings) -> Iterator[Problem]:
+    """Yield what does not fit together, whatever the format."""
+    if video.codec == "copy":
+        yield from _set_beside_copy(video)
+        return
+    yield from _rate_problems(video)
+    yield from _size_problems(video)
+    if video.codec is not None:
+        yield from encoder_problems(video, video.codec)
+        return
+    # The format chooses the codec, which is checked with it; these hold for whatever it chooses.
+    if video.crf is not None and not 0 <= video.crf <= VIDEO_ENCODERS["h264"].max_crf:
+        yield not_allowed("crf", video.crf, f"0 to {VIDEO_ENCODERS['h264'].max_crf}")
+    if video.preset is not None and not any(video.preset in each.presets for each in VIDEO_ENCODERS.values()):
+        yield not_allowed("preset", video.preset, _PRESETS)
 
 
 def encoder_problems(video: VideoSettings, codec: str, reason: str = "") -> Iterator[Problem]:
