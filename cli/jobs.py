@@ -27,7 +27,12 @@ _CANCELLED_WITHIN_S = 60.0
 
 
 @app.command(name="list")
-def list_jobs(*, state: tuple[StateName, ...] = (), limit: int = 20, json_output: _Json = False) -> int:
+def list_jobs(
+    *,
+    state: Annotated[tuple[StateName, ...], Parameter(negative="", consume_multiple=False)] = (),
+    limit: int = 20,
+    json_output: _Json = False,
+) -> int:
     """List the latest jobs.
 
     Parameters
