@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from reelmill.encoding.outline import commands_of
+from reelmill.outline import commands_of
 from reelmill.planning.plan import Plan, VideoRendition
 from reelmill.settings import settings
 from reelmill.storage.location import Location
@@ -70,7 +70,7 @@ def _outputs(plan: Plan) -> Table:
     table = Table("output", "made of", "left out", title="Outputs")
     for each in plan.outputs:
         left_out = "\n".join(f"{item.what}: {item.reason}" for item in each.left_out)
-        table.add_row(each.file_name, ", ".join(filter(None, (each.video, *each.tracks))), left_out)
+        table.add_row(each.public_name, ", ".join((*each.videos, *each.tracks)), left_out)
     return table
 
 

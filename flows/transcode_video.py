@@ -63,21 +63,21 @@ def transcode_video(job: TranscodeJob) -> Manifest:
             get_run_logger().info("%s is finished already: nothing to do", source.name)
             return finished
         plan = plan_job(accepted, source, index)
-        files = [output.file_name for output in plan.outputs]
-        refuse_taken(accepted.output, key, files, replace=job.replace)
+        names = [output.public_name for output in plan.outputs]
+        refuse_taken(accepted.output, key, names, replace=job.replace)
         refuse_full_disk(plan, accepted.output)
         wait_s = _KILLED_RUNS_LOCK_S if (flow_run.run_count or 0) > 1 else 0.0
         with open_workspace(key, on_lost=partial(cancel_job, attempt), wait_s=wait_s) as workspace:
             manifest = finished_manifest(accepted.output, key)  # by a run that had the workspace until now
             if manifest is None:
-                with draft_for(accepted.output, files, workspace, key, attempt) as draft:
+                with draft_for(accepted.output, names, workspace, key, attempt) as draft:
                     plan, made = _make_outputs(accepted, plan, index, workspace, draft, attempt)
                     reports = [made.reports[output.format] for output in plan.outputs]
                     manifest = post_process(
                         accepted, plan, reports, *made.rendition_reports(), attempt, time.monotonic() - started
                     )
                     refuse_cancelled(attempt)
-                    publish(manifest, list(made.staged.values()), draft, accepted)
+                    publish(manifest, [each for files in made.staged.values() for each in files], draft, accepted)
             workspace.remove()
         return manifest
     except BaseException:
@@ -189,7 +189,7 @@ def _add_merges(
 ) -> None:
     """Queue the merge of every format that has become complete, before what is still to be encoded."""
     for output in gathered.ready_outputs():
-        pieces = {output.video: gathered.pieces[output.video]} if output.video else {}
+        pieces = {name: gathered.pieces[name] for name in output.videos}
         tracks = {name: gathered.tracks[name] for name in output.tracks}
         merge = partial(merge_output.submit, plan, output, pieces, tracks, workspace, draft, attempt)
         work.add(("merge", output.format, 0), merge, first=True)

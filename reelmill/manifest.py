@@ -11,6 +11,8 @@ from reelmill.planning.plan import LeftOut
 from reelmill.storage.store import Store
 
 FILE_NAME = "manifest.json"
+_INSIDE = r"^[A-Za-z0-9_-][A-Za-z0-9._-]*(/[A-Za-z0-9_-][A-Za-z0-9._-]*)*$"
+"""A relative path that leads nowhere else."""
 
 
 class Check(Frozen):
@@ -32,13 +34,23 @@ class OutputStream(Frozen):
     rendition: str = Field(description="Rendition it was muxed from")
 
 
-class OutputReport(Frozen):
-    """One finished output file."""
+class OutputFile(Frozen):
+    """One file of an output that is a folder."""
 
-    format: str = Field(description="Format asked for")
-    file_name: str = Field(pattern=r"^[^/\\]+$", description="Name of the file, beside this manifest")
+    file_name: str = Field(pattern=_INSIDE, description="Path of the file inside the folder")
     size_bytes: int = Field(description="Size of the file")
     sha256: str = Field(description="SHA-256 of the file, in hex")
+
+
+class OutputReport(Frozen):
+    """One finished output: a file, or a folder of files for streaming."""
+
+    format: str = Field(description="Format asked for; of a folder all that are in it, `hls, dash`")
+    file_name: str = Field(pattern=r"^[^/\\]+$", description="Name of the file or the folder, beside this manifest")
+    size_bytes: int = Field(description="Size of the file; of a folder that of all files")
+    sha256: str = Field(
+        description="SHA-256 of the file, in hex; of a folder that of its list as `sha256sum` prints it"
+    )
     duration_s: float = Field(description="From the first frame or sample to the end of the last, in seconds")
     frames: int | None = Field(description="Frames of video; null for audio formats")
     width: int | None = Field(default=None, description="Width as shown, in pixels")
@@ -46,6 +58,14 @@ class OutputReport(Frozen):
     streams: tuple[OutputStream, ...] = Field(description="Streams, in the order of the file")
     checks: tuple[Check, ...] = Field(description="What was checked; all of it passed, or there were no manifest")
     left_out: tuple[LeftOut, ...] = Field(description="What of the source is not in this file, and why")
+    files: tuple[OutputFile, ...] = Field(default=(), description="Of a folder: its files, playlists last")
+
+    @property
+    def stored(self) -> tuple[OutputFile, ...]:
+        """Return every file there is, each with its path beside the manifest."""
+        if not self.files:
+            return (OutputFile(file_name=self.file_name, size_bytes=self.size_bytes, sha256=self.sha256),)
+        return tuple(each.model_copy(update={"file_name": f"{self.file_name}/{each.file_name}"}) for each in self.files)
 
 
 class RenditionReport(Frozen):

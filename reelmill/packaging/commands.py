@@ -40,9 +40,9 @@ def audio_argv(tool: str, track: Path, start_s: Fraction, language: str | None, 
     ]  # fmt: skip
 
 
-def subtitles_argv(tool: str, track: Path, out: Path) -> Argv:
-    """Write the track as one WebVTT file."""
+def subtitles_argv(tool: str, track: Path, start_s: Fraction, out: Path) -> Argv:
+    """Write the track as one WebVTT file, with times that count from `start_s`."""
     return [
-        tool, *QUIET, "-copyts", "-f", "matroska", "-protocol_whitelist", "file", "-i", f"file:{track}",
-        "-map", "0:0", "-map_metadata", "-1", "-c", "copy", "-f", "webvtt", f"file:{out}",
+        tool, *QUIET, "-copyts", "-itsoffset", seconds(-start_s), "-f", "matroska", "-protocol_whitelist", "file",
+        "-i", f"file:{track}", "-map", "0:0", "-map_metadata", "-1", "-c", "copy", "-f", "webvtt", f"file:{out}",
     ]  # fmt: skip

@@ -6,6 +6,7 @@ import struct
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
+from itertools import pairwise
 from math import ceil
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from reelmill.packaging.codec_names import codec_name
 
 _SLACK_TICKS = 1
 """What a time may be early: joins are rounded to microseconds."""
+_INDEX_HEAD_BYTES, _INDEX_ROW_BYTES = 40, 12
 
 
 @dataclass(frozen=True)
@@ -59,10 +61,10 @@ def cut_into_segments(
     starts = [ceil(each * scale) for each in starts_s[1:]]
     most = len(starts) + 2 + _more_segments(written, origin, starts, longest_s * scale)
     head = file_type() + header.moov
-    index_bytes = 32 + 12 * most + 8
+    room = _INDEX_HEAD_BYTES + _INDEX_ROW_BYTES * most
     segments: list[MediaSegment] = []
     with written.open("rb") as media, out.open("wb") as file:
-        file.write(head + bytes(index_bytes))
+        file.write(head + bytes(room))
         groups = _grouped(_shown_from(read_samples(written), origin), header.skip, starts, longest_s * scale)
         for number, samples in enumerate(groups, start=1):
             offset = file.tell()
@@ -71,10 +73,11 @@ def cut_into_segments(
             start = max(min(shown), origin) if number == 1 else min(shown)
             end = max(time + each.duration for time, each in zip(shown, samples, strict=True))
             segments.append(MediaSegment(start, end - start, offset, size, key))
+        if not segments:
+            raise ValueError("it has no samples")
         file.seek(len(head))
-        file.write(_index(scale, segments, index_bytes))
-    if not segments:
-        raise ValueError("it has no samples")
+        file.write(_index(scale, segments, room))
+    index_bytes = _INDEX_HEAD_BYTES + _INDEX_ROW_BYTES * len(segments)
     return Fragmented(out, codec_name(header.entry), scale, len(head), index_bytes, tuple(_touching(segments)))
 
 
@@ -111,7 +114,7 @@ def _grouped(samples: Iterator[Sample], skip: int, starts: Sequence[int], longes
 
 def _touching(segments: Sequence[MediaSegment]) -> Iterator[MediaSegment]:
     """Yield the segments, each as long as it takes until the next one starts."""
-    for each, after in zip(segments, segments[1:], strict=False):
+    for each, after in pairwise(segments):
         yield MediaSegment(each.start, after.start - each.start, each.offset, each.size_bytes, each.key_bytes)
     yield segments[-1]
 
@@ -120,6 +123,6 @@ def _index(timescale: int, segments: Sequence[MediaSegment], room: int) -> bytes
     """Return the sidx box of the segments (ISO/IEC 14496-12, 8.16.3), filled up to `room` bytes with a free box."""
     touching = list(_touching(segments))
     rows = b"".join(struct.pack(">III", each.size_bytes, each.duration, 0x90000000) for each in touching)
-    free = room - (32 + 8 + len(rows))
+    free = room - (_INDEX_HEAD_BYTES + len(rows))
     head = struct.pack(">IIIQQHH", 0x1000000, 1, timescale, max(segments[0].start, 0), free, 0, len(segments))
     return box(b"sidx", head, rows) + box(b"free", bytes(free - 8))

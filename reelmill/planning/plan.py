@@ -121,6 +121,7 @@ class PackagePlan(Frozen):
     rungs: tuple[str, ...]
     default_audio: str | None
     file_per_segment: bool
+    segment_s: Fraction
     frame_rate: Fraction
 
 

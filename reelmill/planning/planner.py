@@ -148,6 +148,7 @@ def _package(
             (each.id for each in audio if "default" in each.dispositions), audio[0].id if audio else None
         ),
         file_per_segment=profile.streaming.files == "segments",
+        segment_s=profile.streaming.exact_segment_s,
         frame_rate=profile.video.frames_per_s or source_rate,
     )
     return plain.model_copy(update={"file_name": f"{base_name}.stream", "video": None, "package": package})
