@@ -148,18 +148,15 @@ def file_type() -> bytes:
     return box(b"ftyp", b"iso6", bytes(4), b"iso6cmfcdashmp41")
 
 
-def write_fragment(out: BinaryIO, media: BinaryIO, number: int, samples: Sequence[Sample]) -> tuple[int, int]:
-    """Append one moof and its mdat, with the bytes that the samples have in `media`.
-
-    Returns the size of both, and that of the part that ends with the first sample.
-    """
+def write_fragment(out: BinaryIO, media: BinaryIO, number: int, samples: Sequence[Sample]) -> int:
+    """Append one moof and its mdat, with the bytes that the samples have in `media`, and return the size of both."""
     length = sum(each.size_bytes for each in samples)
     moof = _moof(number, samples)
     out.write(moof + struct.pack(">I4s", 8 + length, b"mdat"))
     for each in samples:
         media.seek(each.offset)
         out.write(media.read(each.size_bytes))
-    return len(moof) + 8 + length, len(moof) + 8 + samples[0].size_bytes
+    return len(moof) + 8 + length
 
 
 def _moof(number: int, samples: Sequence[Sample]) -> bytes:

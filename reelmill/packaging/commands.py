@@ -10,7 +10,7 @@ from reelmill.planning.plan import VideoRendition
 
 _LEAST_TIMESCALE = 10_000
 """Below this, times of video could not be told apart from those of sound by less than a frame of sound."""
-_FRAGMENTED = "+empty_moov+default_base_moof"
+_FRAGMENTED = "+empty_moov+default_base_moof+delay_moov"
 _FRAGMENT_US = "10000000"
 
 
@@ -36,7 +36,7 @@ def audio_argv(tool: str, track: Path, start_s: Fraction, language: str | None, 
         tool, *QUIET, "-copyts", "-itsoffset", seconds(-start_s), "-f", "mov", "-protocol_whitelist", "file",
         "-i", f"file:{track}", "-map", "0:0", "-map_metadata", "-1", "-c", "copy",
         *(("-metadata:s:0", f"language={language}") if language else ()),
-        "-movflags", f"{_FRAGMENTED}+delay_moov", "-frag_duration", _FRAGMENT_US, "-f", "mp4", f"file:{out}",
+        "-movflags", _FRAGMENTED, "-frag_duration", _FRAGMENT_US, "-f", "mp4", f"file:{out}",
     ]  # fmt: skip
 
 

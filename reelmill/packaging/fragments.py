@@ -27,7 +27,7 @@ class MediaSegment:
     offset: int
     size_bytes: int
     key_bytes: int
-    """From the segment's first byte to the last of its first sample, a keyframe."""
+    """Size of the segment's first fragment, which has its first sample, a keyframe, and nothing else."""
 
 
 @dataclass(frozen=True)
@@ -53,7 +53,8 @@ def cut_into_segments(
 
     `origin_s` is when its first frame or sample is shown, on the clock of `starts_s`. What comes after the last start
     is cut every `longest_s` again. A segment begins with a keyframe, so that it may begin later than asked for, or
-    never. Raises ValueError where `written` is not what ffmpeg writes.
+    never. Its first sample is a fragment of its own, which can be fetched and decoded alone. Raises ValueError where
+    `written` is not what ffmpeg writes.
     """
     header = read_header(written)
     scale = header.timescale
@@ -65,10 +66,11 @@ def cut_into_segments(
     segments: list[MediaSegment] = []
     with written.open("rb") as media, out.open("wb") as file:
         file.write(head + bytes(room))
-        groups = _grouped(_shown_from(read_samples(written), origin), header.skip, starts, longest_s * scale)
+        groups = _grouped(_decoded_from(read_samples(written), origin), header.skip, starts, longest_s * scale)
         for number, samples in enumerate(groups, start=1):
             offset = file.tell()
-            size, key = write_fragment(file, media, number, samples)
+            key = write_fragment(file, media, 2 * number - 1, samples[:1])
+            size = key + (write_fragment(file, media, 2 * number, samples[1:]) if samples[1:] else 0)
             shown = [each.time + each.shift - header.skip for each in samples]
             start = max(min(shown), origin) if number == 1 else min(shown)
             end = max(time + each.duration for time, each in zip(shown, samples, strict=True))
@@ -86,12 +88,12 @@ def _more_segments(written: Path, origin: int, starts: Sequence[int], longest: F
     return ceil(max(end - (starts[-1] if starts else origin), 0) / longest)
 
 
-def _shown_from(samples: Iterator[Sample], origin: int) -> Iterator[Sample]:
-    """Move the samples so that the first is decoded at `origin`, and shown then."""
+def _decoded_from(samples: Iterator[Sample], origin: int) -> Iterator[Sample]:
+    """Move the samples so that the first is decoded at `origin`, on the clock before the edit list."""
     first: Sample | None = None
     for each in samples:
         first = first or each
-        yield each._replace(time=each.time - first.time + origin, shift=each.shift - first.shift)
+        yield each._replace(time=each.time - first.time + origin)
 
 
 def _grouped(samples: Iterator[Sample], skip: int, starts: Sequence[int], longest: Fraction) -> Iterator[list[Sample]]:
