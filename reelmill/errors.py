@@ -5,7 +5,7 @@
     │   ├── MediaEmpty, MediaUnreadable, MediaTruncated, SourceIncomplete, MediaDamaged, MediaEncrypted
     │   ├── SourceNotFound, SourceChanged, FormatNotAllowed, CodecNotAllowed, NoVideoStream, NoAudioStream
     │   ├── LimitPixels, LimitTimeline, LimitFrameRate, LimitStreams, LimitChannels, LimitOutputs
-    │   ├── InvalidProfile, InvalidParameter, InvalidUri, InvalidKey, UriSchemeNotAllowed, PathEscape
+    │   ├── InvalidProfile, InvalidParameter, InvalidWatermark, InvalidUri, InvalidKey, UriSchemeNotAllowed, PathEscape
     │   ├── BucketNotAllowed, BucketNotFound, StoreAccessDenied, WrongRegion
     │   ├── OutputCollision, JobRunning, NotEnoughSpace, ToolMissing, RunNotFound
     │   └── EventRejected, TriggerLoop
@@ -130,6 +130,10 @@ class LimitOutputs(JobRejected):
 
 class InvalidProfile(JobRejected):
     """A profile has a field, a value or a combination that is not allowed."""
+
+
+class InvalidWatermark(JobRejected):
+    """An image, a text or subtitles that were to be laid over the video can't be shown as they are."""
 
 
 class InvalidParameter(JobRejected):

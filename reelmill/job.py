@@ -142,11 +142,16 @@ def check_job(job: TranscodeJob, profile: Profile) -> tuple[FormatName, ...]:
     return formats
 
 
-def job_key(source_identity: str, profile: Profile, formats: tuple[str, ...], job: TranscodeJob) -> str:
-    """Name the job by what it makes of which content: equal requests have one key on every machine."""
+def job_key(
+    source_identity: str, profile: Profile, formats: tuple[str, ...], job: TranscodeJob, *laid_over: str
+) -> str:
+    """Name the job by what it makes of which content: equal requests have one key on every machine.
+
+    `laid_over` names what else its result is made of.
+    """
     return content_key(
         source_identity, profile.model_dump_json(exclude={"name", "description", "formats"}),
-        ",".join(sorted(formats)), job.base_name, job.damage, str(job.segment_s), str(job.copy_when_fits),
+        ",".join(sorted(formats)), job.base_name, job.damage, str(job.segment_s), str(job.copy_when_fits), *laid_over,
     )  # fmt: skip
 
 

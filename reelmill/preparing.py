@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from reelmill.encoding.scan import scan_frames
@@ -10,7 +11,9 @@ from reelmill.errors import OutputCollision, SourceChanged, SourceIncomplete
 from reelmill.formats import FORMATS, FormatName
 from reelmill.job import TranscodeJob, check_job, job_key
 from reelmill.manifest import FILE_NAME
+from reelmill.media.fonts import font_digest, refuse_unknown_characters
 from reelmill.media.frame_index import EntryPoint, FrameIndex
+from reelmill.media.images import Image, open_image
 from reelmill.media.probe import clean_entries, probe
 from reelmill.media.source import Source
 from reelmill.media.tool import ffmpeg_version
@@ -39,11 +42,17 @@ class AcceptedJob:
     formats: tuple[FormatName, ...]
     source: Pinned
     output: Location
+    images: Mapping[str, Image] = field(default_factory=dict[str, Image])
+    font: str | None = None
+    """Content of the font of texts laid over the video; None without any."""
 
     @property
     def key(self) -> str:
         """Name the job by the content of its source and what is made of it."""
-        return job_key(self.source.identity, self.profile, self.formats, self.job)
+        laid_over = [f"{name} {each.identity}" for name, each in sorted(self.images.items())]
+        return job_key(
+            self.source.identity, self.profile, self.formats, self.job, *laid_over, *filter(None, [self.font])
+        )
 
     @property
     def submission_key(self) -> str:
@@ -77,7 +86,21 @@ def accept_job(job: TranscodeJob) -> AcceptedJob:
     if job.source_size_bytes is not None and source.size_bytes != job.source_size_bytes:
         there = f"{source.size_bytes:,} of {job.source_size_bytes:,} bytes are there"
         raise SourceIncomplete(f"{source.location.name}: {there}")
-    return AcceptedJob(job, profile, formats, source, output)
+    with_video = not all(FORMATS[each].is_audio_only for each in formats)
+    images, font = _laid_over(profile) if with_video else ({}, None)
+    return AcceptedJob(job, profile, formats, source, output, images, font)
+
+
+def _laid_over(profile: Profile) -> tuple[dict[str, Image], str | None]:
+    """Look at what the profile lays over the video. Raises JobRejected for what can't be shown."""
+    overlays = profile.video.overlays
+    names = dict.fromkeys(each.image for each in overlays if each.image is not None)
+    root = settings().source_root
+    images = {name: open_image(parse_location(name, "image", root), max_pixels=settings().max_pixels) for name in names}
+    for each in overlays:
+        if each.text is not None:
+            refuse_unknown_characters(each.text, what="text")
+    return images, font_digest() if any(each.image is None for each in overlays) else None
 
 
 def refuse_outdated(accepted: AcceptedJob) -> None:
@@ -151,4 +174,6 @@ def _plan(accepted: AcceptedJob, source: Source, index: FrameIndex | None, whole
         default_segment_s=limits.segment_s,
         most_encode_tasks=limits.max_encode_tasks,
         whole_because=whole_because,
+        images=accepted.images,
+        font=accepted.font,
     )

@@ -97,7 +97,18 @@ def shown_frames(entry: Path, stream: str = "v:0") -> list[tuple[Fraction, str]]
     # ffmpeg reads WebVTT in DASH only when told that it may, and finds no files beside a relative path.
     options = ["-allowed_extensions", "ALL"] if entry.suffix == ".mpd" else []
     times = ["-fps_mode", "passthrough", "-enc_time_base", "demux"] if stream.startswith("v") else []
-    argv = [FFMPEG, "-nostdin", "-v", "warning", "-copyts", *options, "-i", str(entry.absolute()), "-map", f"0:{stream}"]
+    argv = [
+        FFMPEG,
+        "-nostdin",
+        "-v",
+        "warning",
+        "-copyts",
+        *options,
+        "-i",
+        str(entry.absolute()),
+        "-map",
+        f"0:{stream}",
+    ]
     done = subprocess.run([*argv, *times, "-f", "framemd5", "-"], capture_output=True, text=True, timeout=_TIMEOUT_S)
     assert (done.returncode, done.stderr) == (0, "")
     lines = done.stdout.splitlines()
@@ -122,8 +133,8 @@ def make_talk(path: Path, *, seconds: int = 10, size: str = "640x360", rate: str
         "-f", "lavfi", *length, "-i", f"{picture},scale={size.replace('x', ':')}:flags=neighbor",
         "-f", "lavfi", *length, "-i", "sine=frequency=440:sample_rate=48000",
         "-f", "lavfi", *length, "-i", "sine=frequency=880:sample_rate=48000", "-i", texts[0], "-i", texts[1],
-        *"-map 0 -map 1 -map 2 -map 3 -map 4 -c:v libx264 -preset ultrafast -bf 2 -g 40 -crf 12".split(),
-        *"-c:a aac -b:a 64k -ac 2 -c:s srt".split(),
+        *["-map", "0", "-map", "1", "-map", "2", "-map", "3", "-map", "4", "-c:v", "libx264", "-preset", "ultrafast", "-bf", "2", "-g", "40", "-crf", "12"],
+        *["-c:a", "aac", "-b:a", "64k", "-ac", "2", "-c:s", "srt"],
         *(word for n in (0, 1) for word in (f"-metadata:s:a:{n}", f"language={('eng', 'deu')[n]}")),
         *(word for n in (0, 1) for word in (f"-metadata:s:s:{n}", f"language={('eng', 'deu')[n]}")),
         "-f", "matroska", path,

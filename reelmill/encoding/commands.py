@@ -1,4 +1,4 @@
-"""Builds the argv of every ffmpeg run. Pure; the only module that uses the graph builder.
+"""Builds the argv of every ffmpeg run. Pure.
 
 Times are exact until they are printed here, in microseconds, the unit in which ffmpeg reads them.
 """
@@ -13,8 +13,10 @@ from typing import Any
 
 import ffmpeg  # pyright: ignore[reportMissingTypeStubs]
 
+from reelmill.encoding.filters import filtered
 from reelmill.formats import FORMATS
 from reelmill.media.containers import demuxer_whitelist
+from reelmill.media.images import Image
 from reelmill.media.source import Source
 from reelmill.planning.plan import OutputPlan, Segment, TrackRendition, VideoRendition
 from reelmill.profiles.encoders import AUDIO_ENCODERS, VIDEO_ENCODERS
@@ -37,12 +39,13 @@ _SUBTITLE_ENCODERS = {"mov_text": "mov_text", "subrip": "subrip", "ass": "ass", 
 
 def encode_argv(
     tool: str, source: Source, media: Readable, rendition: VideoRendition, segment: Segment, *,
-    threads: int, max_pixels: int, out: Path,
+    threads: int, max_pixels: int, out: Path, images: Sequence[Readable] = (), font: Path | None = None,
 ) -> Argv:  # fmt: skip
     """Encode one segment of one rendition into an mp4 piece whose first frame has time 0.
 
     Decoding starts at the segment's entry, early enough, and `trim` keeps exactly the frames of its range; filters that
     look at several frames come before it, so that a piece is what one run over the whole source would have made there.
+    `images` are those of the rendition's overlays, in order; `font` is the file of the font of its texts.
     """
     assert source.video is not None
     options = {"copyts": None, "noaccurate_seek": None, "threads": 1 if threads == 1 else 0, "max_pixels": max_pixels}
@@ -51,11 +54,10 @@ def encode_argv(
     if segment.entry_s is not None:
         options |= {"ss": seconds(segment.entry_s - source.start_s)}
     stream: Any = _source_input(source, media, **options)[str(rendition.stream_index)]
-    for name, arguments in _filters(rendition, segment, source.video.time_base):
-        stream = stream.filter(name, **arguments)
-    if rendition.pad != (0, 0):
-        stream = _padded(stream, rendition)
-    stream = stream.filter("setsar", sar=str(rendition.sample_aspect_ratio)).filter("setpts", expr=_less(segment.start))
+    laid_over = [
+        _image_input(image, each, max_pixels) for image, each in zip(_images_of(rendition), images, strict=True)
+    ]
+    stream = filtered(stream, source, rendition, segment, laid_over, font)
     output = ffmpeg.output(
         stream, f"file:{out}", format="mp4", fps_mode="passthrough", enc_time_base=str(rendition.time_base),
         video_track_timescale=rendition.time_base.denominator, **_NOTHING_ELSE,
@@ -64,32 +66,14 @@ def encode_argv(
     return _argv(tool, output)
 
 
-def _filters(rendition: VideoRendition, segment: Segment, time_base: Fraction) -> Iterable[tuple[str, dict[str, Any]]]:
-    if rendition.deinterlace:
-        yield "bwdif", {"mode": "send_frame"}
-        yield "settb", {"expr": str(time_base)}  # it counts in half ticks
-    if rendition.frame_rate:
-        yield "setpts", {"expr": _less(rendition.first_pts)}
-        yield "fps", {"fps": str(rendition.frame_rate)}
-    if not segment.is_whole:
-        yield "trim", {"start_pts": segment.start} | ({} if segment.end is None else {"end_pts": segment.end})
-    size: dict[str, Any] = {"w": rendition.width, "h": rendition.height}
-    yield "scale", size | ({"interl": -1} if rendition.interlaced else {})
-    yield "format", {"pix_fmts": rendition.pixel_format}
+def _images_of(rendition: VideoRendition) -> list[Image]:
+    return [each.image for each in rendition.overlays if each.image is not None]
 
 
-def _padded(stream: Any, rendition: VideoRendition) -> Any:
-    """Repeat the last column or row, of luma only: subsampled chroma of an odd size reaches over the edge already."""
-    right, bottom = rendition.pad
-    planes = stream.filter_multi_output("extractplanes", planes="y+u+v")
-    luma = planes[0].filter("pad", w=rendition.width + right, h=rendition.height + bottom)
-    luma = luma.filter("fillborders", right=right, bottom=bottom, mode="smear")
-    joined = [luma, planes[1], planes[2]]
-    return ffmpeg.filter(joined, "mergeplanes", mapping="0x001020", format=rendition.pixel_format)
-
-
-def _less(pts: int) -> str:
-    return f"PTS-{pts}" if pts >= 0 else f"PTS+{-pts}"
+def _image_input(image: Image, media: Readable, max_pixels: int) -> Any:
+    address, protocols = _address(media)
+    options = {"format_whitelist": demuxer_whitelist(image.demuxer), "max_pixels": max_pixels}
+    return ffmpeg.input(address, f=image.demuxer, protocol_whitelist=protocols, **options)["v:0"]
 
 
 def _encoder_options(rendition: VideoRendition, segment: Segment, threads: int) -> dict[str, Any]:

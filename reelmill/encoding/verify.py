@@ -194,7 +194,7 @@ def _check_times(found: Found, video: VideoRendition, expected: array[int]) -> C
 
 def _check_shape(found: Found, video: VideoRendition) -> Check:
     assert found.video is not None
-    wanted = (video.width + video.pad[0], video.height + video.pad[1])
+    wanted = video.size
     has = (found.video.width, found.video.height)
     ratio, wanted_ratio = found.video.sample_aspect_ratio, video.sample_aspect_ratio
     same_shape = abs(ratio / wanted_ratio - 1) < Fraction(1, 100)

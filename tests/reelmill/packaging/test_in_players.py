@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 from playwright.sync_api import Page, sync_playwright
@@ -71,7 +70,9 @@ def test_it_plays_to_the_end_without_a_gap(page: Page, job: PackageJob, entry: s
         assert (start, end) == (pytest.approx(0, abs=0.001), pytest.approx(SECONDS, abs=0.1))
         page.evaluate("video.playbackRate = 8")
         page.wait_for_function("video.ended")
-        quality = page.evaluate("(({totalVideoFrames, corruptedVideoFrames}) => [totalVideoFrames, corruptedVideoFrames])(video.getVideoPlaybackQuality())")
+        quality = page.evaluate(
+            "(({totalVideoFrames, corruptedVideoFrames}) => [totalVideoFrames, corruptedVideoFrames])(video.getVideoPlaybackQuality())"
+        )
         assert quality[0] > 0
         assert quality[1] == 0
         assert page.evaluate("problems") == []
