@@ -87,12 +87,15 @@ def accept_job(job: TranscodeJob) -> AcceptedJob:
         there = f"{source.size_bytes:,} of {job.source_size_bytes:,} bytes are there"
         raise SourceIncomplete(f"{source.location.name}: {there}")
     with_video = not all(FORMATS[each].is_audio_only for each in formats)
-    images, font = _laid_over(profile) if with_video else ({}, None)
+    images, font = laid_over(profile) if with_video else ({}, None)
     return AcceptedJob(job, profile, formats, source, output, images, font)
 
 
-def _laid_over(profile: Profile) -> tuple[dict[str, Image], str | None]:
-    """Look at what the profile lays over the video. Raises JobRejected for what can't be shown."""
+def laid_over(profile: Profile) -> tuple[dict[str, Image], str | None]:
+    """Look at what the profile lays over the video: return its images by name, and its texts' font.
+
+    Raises JobRejected for what can't be shown, StoreFailed.
+    """
     overlays = profile.video.overlays
     names = dict.fromkeys(each.image for each in overlays if each.image is not None)
     root = settings().source_root

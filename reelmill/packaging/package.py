@@ -95,7 +95,8 @@ def describe(
         videos=tuple(
             VideoOffer(
                 packaged, *each.size, each.sample_aspect_ratio,
-                package.frame_rate, "SDR" if each.tone_map or "10" not in each.pixel_format else _TRANSFERS.get(colour, "SDR"),
+                package.frame_rate,
+                "SDR" if each.tone_map or "10" not in each.pixel_format else _TRANSFERS.get(colour, "SDR"),
             )
             for each, packaged in videos
         ),
