@@ -11,7 +11,7 @@ from pydantic import ValidationError
 from rich.console import Console
 
 import reelmill
-from cli import jobs, profiles, service
+from cli import catalog, jobs, profiles, service
 from cli.clean import clean
 from cli.intake import intake
 from cli.job_options import JobOptions
@@ -37,6 +37,7 @@ app = App(
 app.command(profiles.app)
 app.command(submit)
 app.command(jobs.app)
+app.command(catalog.app)
 app.command(intake)
 app.command(clean)
 app.command(service.up)

@@ -1,7 +1,7 @@
 """One video in, every format out.
 
 probe -> plan -> encode (segment x rendition) -+-> merge and verify, format by format -> post-process -> publish
-                 tracks (whole)             ---+
+                 tracks (whole)             ---+                                                        -> catalog
 """
 
 from __future__ import annotations
@@ -32,6 +32,7 @@ from reelmill.settings import settings
 from reelmill.storage.pinning import release
 from reelmill.storage.store import Draft
 from reelmill.workspace import Workspace, open_workspace, refuse_full_disk
+from tasks.cataloging import JobLog
 from tasks.dispatch import Dispatcher
 from tasks.gathering import Gathered
 from tasks.reporting import ProgressReporter
@@ -55,13 +56,14 @@ def transcode_video(job: TranscodeJob) -> Manifest:
     started = time.monotonic()
     attempt = uuid.uuid4().hex
     accepted = accept_job(job)
+    log = JobLog(accepted, attempt)
     try:
         source, index = probe_source(accepted, attempt)
         key = accepted.key
         finished = finished_manifest(accepted.output, key)
         if finished is not None:
             get_run_logger().info("%s is finished already: nothing to do", source.name)
-            return finished
+            return log.finish(finished)
         plan = plan_job(accepted, source, index)
         files = [output.file_name for output in plan.outputs]
         refuse_taken(accepted.output, key, files, replace=job.replace)
@@ -69,7 +71,10 @@ def transcode_video(job: TranscodeJob) -> Manifest:
         wait_s = _KILLED_RUNS_LOCK_S if (flow_run.run_count or 0) > 1 else 0.0
         with open_workspace(key, on_lost=partial(cancel_job, attempt), wait_s=wait_s) as workspace:
             manifest = finished_manifest(accepted.output, key)  # by a run that had the workspace until now
-            if manifest is None:
+            if manifest is not None:
+                manifest = log.finish(manifest)
+            else:
+                log.begin()
                 with draft_for(accepted.output, files, workspace, key, attempt) as draft:
                     plan, made = _make_outputs(accepted, plan, index, workspace, draft, attempt)
                     reports = [made.reports[output.format] for output in plan.outputs]
@@ -78,10 +83,12 @@ def transcode_video(job: TranscodeJob) -> Manifest:
                     )
                     refuse_cancelled(attempt)
                     publish(manifest, list(made.staged.values()), draft, accepted)
+                manifest = log.finish(manifest, plan, made.pieces)
             workspace.remove()
         return manifest
-    except BaseException:
+    except BaseException as error:
         cancel_job(attempt)
+        log.fail(error)
         raise
     finally:
         release(accepted.source)

@@ -46,6 +46,11 @@ class Settings(BaseSettings):
         default_factory=_home_dir,
         description="Folder of `reelmill up`: Prefect's database, logs, and results of jobs that say no full path",
     )
+    catalog_url: SecretStr | None = Field(
+        default=None,
+        description="Where jobs are catalogued: `sqlite:///path/of/file` or `postgresql+psycopg://user:password@host/"
+        "name`; the file `catalog.db` in `REELMILL_HOME_DIR` when unset",
+    )
     keep_unfinished: bool | None = Field(
         default=None,
         description="Keep the finished pieces of a job that failed or was cancelled for its next run; "
