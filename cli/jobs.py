@@ -28,7 +28,12 @@ _IN_A_LIST = ("run", "state", "source", "output", "queue", "began", "took_s", "e
 
 
 @app.command(name="list")
-def list_jobs(*, state: tuple[StateName, ...] = (), limit: int = 20, json_output: _Json = False) -> int:
+def list_jobs(
+    *,
+    state: Annotated[tuple[StateName, ...], Parameter(negative="", consume_multiple=False)] = (),
+    limit: int = 20,
+    json_output: _Json = False,
+) -> int:
     """List the latest jobs: those of the Prefect server that is up, and those that only the catalog knows.
 
     Parameters

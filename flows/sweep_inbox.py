@@ -19,7 +19,7 @@ _MOST_SHOWN = 200
 
 
 @flow(name="sweep-inbox", persist_result=False)
-def sweep_inbox(inbox: str | None = None, queue: Queue = "bulk") -> dict[str, int]:
+def sweep_inbox(inbox: str = "", queue: Queue = "bulk") -> dict[str, int]:
     """Start a job for each upload in the inboxes that has no result, unless it has a run already.
 
     Args:

@@ -43,17 +43,25 @@ What they are for: [uploads and messages](intake.md).
 
 """
 
+_ALARMS = """
+## Alarms
+
+When they are raised: [alarms](service.md#alarms).
+
+"""
+
 _OF_OBJECT_STORAGE = ("s3_", "source_cache_")
 _OF_INTAKE = "intake_"
+_OF_ALARMS = "alarm_"
 _TABLE_HEAD = "| Variable | Meaning | Default |\n| --- | --- | --- |\n"
 
 
 def settings_reference() -> str:
     """Return the text of docs/settings.md: the same on every machine."""
-    of_storage = [name for name in Settings.model_fields if name.startswith(_OF_OBJECT_STORAGE)]
-    of_intake = [name for name in Settings.model_fields if name.startswith(_OF_INTAKE)]
-    others = [name for name in Settings.model_fields if name not in (*of_storage, *of_intake)]
-    return _INTRODUCTION + _table(others) + _OBJECT_STORAGE + _table(of_storage) + _INTAKE + _table(of_intake)
+    sections = ((_OBJECT_STORAGE, _OF_OBJECT_STORAGE), (_INTAKE, _OF_INTAKE), (_ALARMS, _OF_ALARMS))
+    grouped = [(text, [name for name in Settings.model_fields if name.startswith(prefix)]) for text, prefix in sections]
+    others = [name for name in Settings.model_fields if not any(name in names for _, names in grouped)]
+    return _INTRODUCTION + _table(others) + "".join(text + _table(names) for text, names in grouped)
 
 
 def _table(names: Iterable[str]) -> str:

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import psutil
 
@@ -59,10 +60,18 @@ class UpService:
         return json.loads(self.command("status", "--json", exit_code=exit_code))
 
     def submit(self, **job: object) -> str:
-        """Start a run of the deployment, and return its id."""
+        """Start a run of the deployment, and return its id. A server on SQLite may be too busy at first to answer."""
+        run = {"parameters": {"job": job}, "state": {"type": "SCHEDULED"}, "idempotency_key": uuid4().hex}
         deployment = ask(self.api, "/deployments/name/transcode-video/transcode")
-        path = f"/deployments/{deployment['id']}/create_flow_run"
-        return ask(self.api, path, {"parameters": {"job": job}, "state": {"type": "SCHEDULED"}})["id"]
+        found: list[str] = []
+
+        def is_created() -> bool:
+            answer = ask(self.api, f"/deployments/{deployment['id']}/create_flow_run", run)
+            found.extend([answer["id"]] if answer else [])
+            return bool(found)
+
+        wait_for(is_created, within_s=60)
+        return found[0]
 
     def run_of(self, source: object) -> str | None:
         """Return the id of the only run of a source; None as long as there is none."""

@@ -74,7 +74,7 @@ def test_a_job_is_filled_in_started_watched_and_found_on_the_disk(page: Page, se
     address, run = submit(page, service)
     assert run["parameters"]["job"] == {
         "source": f"videos/{CLIP}", "formats": ["mp4", "flv"], "output": "videos/converted", "damage": "salvage",
-        "copy_when_fits": False,
+        "copy_when_fits": False, "replace": False,
     }  # fmt: skip
     expect(page.get_by_text("Completed", exact=True).first).to_be_visible(timeout=ENDS_WITHIN_MS)
 
@@ -114,7 +114,7 @@ def test_what_can_not_be_is_said_beside_the_field_or_on_the_page_of_the_run(page
     address, run = submit(page, service)
     # What was written and taken back is as good as never written.
     assert run["parameters"]["job"] == {
-        "source": "videos/gone.mp4", "formats": [], "damage": "lenient", "copy_when_fits": False,
+        "source": "videos/gone.mp4", "formats": [], "damage": "lenient", "copy_when_fits": False, "replace": False,
     }  # fmt: skip
     expect(page.get_by_text("Failed", exact=True).first).to_be_visible(timeout=ENDS_WITHIN_MS)
     page.goto(f"{address}?tab=Details")

@@ -16,6 +16,7 @@ import yaml
 import reelmill
 from cli.service_home import ask
 from deployments.apply import WORK_POOL
+from deployments.automations import AUTOMATIONS
 from reelmill.formats import FORMATS
 from reelmill.job import TranscodeJob
 from reelmill.profiles.loading import builtin_profiles
@@ -30,7 +31,11 @@ NAMES = [
 @pytest.fixture(scope="module")
 def api(prefect_server: str) -> str:
     """A server on which it was applied, twice: the second time must change nothing."""
-    environment = os.environ | {"PREFECT_API_URL": prefect_server}
+    environment = os.environ | {
+        "PREFECT_API_URL": prefect_server,
+        "REELMILL_INTAKE_SWEEP_CRON": "5 10,12,16,18 * * 1-5",
+        "REELMILL_INTAKE_SWEEP_TIMEZONE": "Europe/Berlin",
+    }
     for _ in range(2):
         done = subprocess.run(
             [sys.executable, "-m", "deployments.apply"], cwd=ROOT, env=environment, stdin=subprocess.DEVNULL,
@@ -45,28 +50,64 @@ def deployment(api: str, name: str) -> dict[str, Any]:
 
 
 @pytest.mark.slow
-def test_the_transcode_deployment(api: str):
-    found = deployment(api, "transcode-video/transcode")
-    says = ("version", "entrypoint", "path", "pull_steps", "storage_document_id", "parameters", "tags", "schedules",
-            "paused", "work_pool_name", "work_queue_name", "job_variables", "enforce_parameter_schema")  # fmt: skip
+@pytest.mark.parametrize(
+    ("name", "entrypoint", "tag", "queue", "limit", "collision"),
+    [
+        ("transcode-video/transcode", "flows.transcode_video.transcode_video", "transcode", "normal", 16, "ENQUEUE"),
+        ("transcode-video/on-upload", "flows.transcode_video.transcode_video", "upload", "normal", 16, "ENQUEUE"),
+        ("sweep-inbox/scheduled", "flows.sweep_inbox.sweep_inbox", "sweep", "high", 1, "CANCEL_NEW"),
+    ],
+)
+def test_each_deployment(api: str, name: str, entrypoint: str, tag: str, queue: str, limit: int, collision: str):
+    found = deployment(api, name)
+    says = ("version", "entrypoint", "path", "pull_steps", "storage_document_id", "parameters", "tags", "paused",
+            "work_pool_name", "work_queue_name", "job_variables", "enforce_parameter_schema")  # fmt: skip
     assert {name: found[name] for name in says} == {
         "version": reelmill.__version__,
-        "entrypoint": "flows.transcode_video.transcode_video",
+        "entrypoint": entrypoint,
         "path": None,
         "pull_steps": [],
         "storage_document_id": None,
         "parameters": {},
-        "tags": ["reelmill", "transcode"],
-        "schedules": [],
+        "tags": ["reelmill", tag],
         "paused": False,
         "work_pool_name": "reelmill",
-        "work_queue_name": "normal",
-        "job_variables": {},
+        "work_queue_name": queue,
+        "job_variables": {"env": {"PREFECT_FLOWS_HEARTBEAT_FREQUENCY": "30"}},
         "enforce_parameter_schema": True,
     }
-    assert found["global_concurrency_limit"]["limit"] == 16
-    assert found["concurrency_options"]["collision_strategy"] == "ENQUEUE"
-    assert found["description"].startswith("One video into every format asked for")
+    assert found["global_concurrency_limit"]["limit"] == limit
+    assert found["concurrency_options"]["collision_strategy"] == collision
+    assert len(found["schedules"]) == (tag == "sweep")
+
+
+@pytest.mark.slow
+def test_the_sweep_has_the_schedule_of_the_settings_and_rests_without_an_inbox(api: str):
+    found = deployment(api, "sweep-inbox/scheduled")
+    [schedule] = found["schedules"]
+    assert schedule["active"] is False
+    assert schedule["schedule"] == {"cron": "5 10,12,16,18 * * 1-5", "timezone": "Europe/Berlin", "day_or": True}
+    fields = found["parameter_openapi_schema"]["properties"]
+    assert {name: (each["default"], each.get("enum")) for name, each in fields.items()} == {
+        "inbox": ("", None),
+        "queue": ("bulk", ["high", "normal", "bulk"]),
+    }
+    assert all(each["description"] for each in fields.values())
+
+
+@pytest.mark.slow
+def test_the_automations_are_those_of_the_file_once_each(api: str):
+    found = ask(api, "/automations/filter", {})
+    wanted = yaml.safe_load(AUTOMATIONS.read_text())["automations"]
+    assert sorted(each["name"] for each in found) == sorted(each["name"] for each in wanted)
+    assert all(each["enabled"] and each["description"] for each in found)
+    actions = {each["name"]: [action["type"] for action in each["actions"]] for each in found}
+    assert {name: kinds for name, kinds in actions.items() if "alarm" not in name} == {
+        "reelmill - find dead runs": ["change-flow-run-state"],
+        "reelmill - resume crashed runs once": ["change-flow-run-state"],
+        "reelmill - start again what never started": ["change-flow-run-state"],
+    }
+    assert {kind for name, kinds in actions.items() if "alarm" in name for kind in kinds} == {"do-nothing"}
 
 
 @pytest.mark.slow
@@ -87,6 +128,7 @@ def test_the_form_is_ordered_and_described_with_choices_as_choices(api: str):
         "output": ("Output", "string"),
         "name": ("File name", "string"),
         "copy_when_fits": ("Copy when it fits", "boolean"),
+        "replace": ("Replace an earlier result", "boolean"),
         "damage": ("If the source is damaged", "string"),
         "segment_s": ("Segment length", "number"),
         "workers": ("Workers", "integer"),
@@ -96,7 +138,7 @@ def test_the_form_is_ordered_and_described_with_choices_as_choices(api: str):
     assert fields["damage"]["enum"] == ["strict", "lenient", "salvage"]
     assert [name for name in builtin_profiles() if name not in fields["profile"]["description"]] == []
     defaults = {name: each["default"] for name, each in fields.items() if "default" in each}
-    assert defaults == {"formats": [], "damage": "lenient", "copy_when_fits": False}
+    assert defaults == {"formats": [], "damage": "lenient", "copy_when_fits": False, "replace": False}
     assert TranscodeJob.model_validate({"source": "clip.mp4", **defaults}) == TranscodeJob(source="clip.mp4")
 
 

@@ -16,10 +16,11 @@ from prefect.client.schemas.filters import ArtifactFilter, ArtifactFilterFlowRun
 from prefect.client.schemas.objects import Artifact, TaskRun
 from prefect.client.schemas.sorting import TaskRunSort
 
-from reelmill.errors import JobRunning, MediaDamaged, OutputCollision, VerifyFailed
+from reelmill.errors import JobRunning, MediaDamaged, OutputCollision, SourceChanged, VerifyFailed
 from reelmill.job import TranscodeJob
 from reelmill.manifest import Manifest, read_manifest
 from reelmill.planning.plan import Plan
+from reelmill.preparing import accept_job, refuse_outdated
 from reelmill.settings import settings
 from reelmill.storage.opening import open_store
 from reelmill.workspace import open_workspace
@@ -379,3 +380,25 @@ def test_job_whose_output_is_taken_encodes_nothing(job: TranscodeJob, tool: Logg
     assert tool.encodes() == tool.tracks() == []
     assert (tmp_path / "out" / "clip.mp4").read_text() == "holiday"
     assert files_below(Path(settings().work_dir)) == []
+
+
+def test_a_newer_source_of_the_same_name_replaces_the_result_where_that_is_wanted(
+    job: TranscodeJob, clip: Path, tmp_path: Path, prefect_server: str
+):
+    first, _ = run_job(job)
+    newer = make_clip(tmp_path / clip.name, seconds=2)
+    again = job.model_copy(update={"source": str(newer)})
+    with pytest.raises(OutputCollision):
+        run_job(again)
+    second, _ = run_job(again.model_copy(update={"replace": True}))
+    assert second.outputs[0].frames != first.outputs[0].frames
+    assert len(frame_times(tmp_path / "out" / second.outputs[0].file_name)) == second.outputs[0].frames
+
+
+def test_a_result_does_not_give_way_to_that_of_an_older_source(job: TranscodeJob, tmp_path: Path):
+    source = make_clip(tmp_path / "upload.mp4", seconds=1)
+    accepted = accept_job(job.model_copy(update={"source": str(source), "replace": True}))
+    refuse_outdated(accepted)
+    make_clip(source, seconds=2)
+    with pytest.raises(SourceChanged, match="was replaced while the job ran"):
+        refuse_outdated(accepted)

@@ -63,12 +63,14 @@ def draft_in(output: Path, key: str = KEY, attempt: str = ATTEMPT, files: dict[s
     return draft_for(output, list(files), workspace, key, attempt)
 
 
-def run_attempt(output: Path, files: dict[str, bytes] = MADE, *, key: str = KEY, attempt: str = ATTEMPT) -> Manifest:
+def run_attempt(
+    output: Path, files: dict[str, bytes] = MADE, *, key: str = KEY, attempt: str = ATTEMPT, replace: bool = False
+) -> Manifest:
     """Do as the flow does, for outputs that are made of nothing."""
     manifest = manifest_of(files, key, attempt)
-    refuse_taken(output, key, list(files))
+    refuse_taken(output, key, list(files), replace=replace)
     with draft_in(output, key, attempt, files) as draft:
-        publish(manifest, stage(draft, files), draft, output)
+        publish(manifest, stage(draft, files), draft, output, replace=replace)
     return manifest
 
 
@@ -170,6 +172,24 @@ def test_result_of_another_job_is_not_replaced(output: Path):
     with pytest.raises(OutputCollision, match="another job"):
         run_attempt(output, {"clip.webm": b"new"})
     assert {each: (output / each).read_bytes() for each in files_below(output)} == before
+
+
+def test_result_of_another_job_gives_way_where_that_is_wanted_with_all_its_files(output: Path):
+    run_attempt(output, key=OTHER_KEY)
+    write(output, {"notes.txt": b"mine"})
+    manifest = run_attempt(output, {"clip.mp4": b"new", "clip.webm": b"new"}, attempt="second", replace=True)
+    assert files_below(output) == ["clip.mp4", "clip.webm", FILE_NAME, "notes.txt"]
+    assert (output / "clip.mp4").read_bytes() == b"new"
+    assert finished_manifest(output, KEY) == manifest
+
+
+def test_replacing_a_result_spares_what_is_not_part_of_it(output: Path):
+    run_attempt(output, {"clip.mp4": b"old"}, key=OTHER_KEY)
+    write(output, {"clip.webm": b"holiday"})
+    with pytest.raises(OutputCollision, match=r"clip\.webm"):
+        run_attempt(output, {"clip.mp4": b"new", "clip.webm": b"new"}, replace=True)
+    assert finished_manifest(output, OTHER_KEY) is not None
+    assert (output / "clip.webm").read_bytes() == b"holiday"
 
 
 def test_manifest_of_somebody_else_is_not_replaced(output: Path):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from collections.abc import Iterator
 from itertools import count
 from pathlib import Path
 
@@ -34,14 +33,14 @@ def use_catalog(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.slow)])
-def catalog(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+def catalog(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
     """An empty catalog of either kind; gives the name of the kind."""
     if request.param == "postgresql":
         server: PostgresServer = request.getfixturevalue("postgres")
         name = f"catalog_{next(_databases)}"
         server.create_database(name)
         use_catalog(server.url(name, "postgresql+psycopg"), monkeypatch)
-    yield request.param
+    return request.param
 
 
 def publish() -> None:
@@ -214,7 +213,7 @@ def test_a_file_in_the_home_folder_is_made_when_nothing_is_set():
 @pytest.mark.parametrize("url", ["nonsense", "sqlite://", "mysql://host/name", "postgresql+asyncpg://host/name"])
 def test_an_address_that_is_none_is_said(url: str, monkeypatch: pytest.MonkeyPatch):
     use_catalog(url, monkeypatch)
-    with pytest.raises(CatalogFailed, match="^catalog_url: "):
+    with pytest.raises(CatalogFailed, match=r"^catalog_url: "):
         latest_jobs([], 1)
 
 

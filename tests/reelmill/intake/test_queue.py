@@ -193,14 +193,13 @@ def test_failed_message_waits_before_it_comes_again(sqs: Any, queue: Queue, monk
     assert (waiting(sqs, queue), count_dead_letters()) == (0, 0)
 
 
-def test_message_that_could_not_be_buried_stays_in_the_queue(sqs: Any, queue: Queue, monkeypatch: pytest.MonkeyPatch):
-    def no_room(*_: object, **__: object) -> None:
+def test_message_that_could_not_be_buried_stays_in_the_queue(sqs: Any, queue: Queue):
+    def no_room(*_: object, **__: object) -> S3Location:
         raise StoreFailed("no room")
 
-    monkeypatch.setattr("reelmill.intake.queue.bury", no_room)
     sqs.send_message(QueueUrl=queue.url, MessageBody="garbage")
     with pytest.raises(StoreFailed):
-        poll_once(queue, handler(lambda job: None))
+        poll_once(queue, handler(lambda job: None), bury=no_room)
     assert waiting(sqs, queue) == 1
 
 

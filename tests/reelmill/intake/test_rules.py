@@ -115,7 +115,9 @@ def test_inbox_needs_an_output_root(inbox: Path, monkeypatch: pytest.MonkeyPatch
 def test_job_of_an_upload_has_the_profile_and_formats_that_are_set(inbox: Path, set_to: Set, tmp_path: Path):
     set_to(intake_profile="web", intake_formats="mp4,webm")
     job = job_for(inbox / "deep" / "a.mov")
-    assert job == TranscodeJob(source=str(inbox / "deep" / "a.mov"), profile="web", formats=("mp4", "webm"))
+    assert job == TranscodeJob(
+        source=str(inbox / "deep" / "a.mov"), profile="web", formats=("mp4", "webm"), replace=True
+    )
     assert job.output_location == tmp_path / "out" / str(inbox).lstrip("/") / "deep" / "a.mov.reelmill"
 
 
