@@ -36,5 +36,5 @@ def rebuild(*outputs: str) -> int:
                 count += 1
             else:
                 print(f"{where}: its manifest.json is not one of Reelmill, or of another version", file=sys.stderr)
-    print(f"{count} jobs are in the catalog")
+    print(f"put into the catalog: {count}")
     return 0

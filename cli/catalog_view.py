@@ -52,10 +52,14 @@ def result_lines(attempt: dict[str, Any]) -> list[tuple[str, str]]:
     """Return what an attempt made as lines for people: a name, and what is said of it."""
     outputs = [("made", f"{each['file_name']}, {each['size_bytes']:,} bytes") for each in attempt["outputs"]]
     renditions = [
-        ("encoded", f"{each['id']}, {each['segments']} segments, {each['cpu_s']:.1f} CPU seconds")
+        ("encoded", f"{each['id']}, {_pieces(each['segments'])}, {each['cpu_s']:.1f} CPU seconds")
         for each in attempt["renditions"]
     ]
     return [*outputs, *renditions]
+
+
+def _pieces(segments: int) -> str:
+    return "copied" if not segments else "1 segment" if segments == 1 else f"{segments} segments"
 
 
 def local_time(when: datetime) -> str:

@@ -1,4 +1,4 @@
-"""What a catalog is filled with under test: a manifest, a plan and pieces that nobody encoded, and a look at the rows."""
+"""What a catalog is filled with under test: a manifest, a plan and pieces that nobody encoded; and all of its rows."""
 
 from __future__ import annotations
 

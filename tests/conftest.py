@@ -78,7 +78,7 @@ def prefect_server() -> Iterator[str]:
 
 @pytest.fixture(scope="session")
 def postgres() -> Iterator[PostgresServer]:
-    """A PostgreSQL for tests marked slow. It lasts the session: make a database of your own. Skips where there is none."""
+    """A PostgreSQL for tests marked slow, for the session: make a database of your own. Skips where there is none."""
     if missing := [name for name in missing_database_programs() if not name.startswith("redis")]:
         pytest.skip(f"no {', '.join(missing)}: .ci/system-packages installs PostgreSQL")
     with postgres_server() as server:

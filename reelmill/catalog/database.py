@@ -120,7 +120,7 @@ def _sqlite_engine(url: URL) -> Engine:
     sqlite3 would begin one at the first change only, and two that had read before could then not both go on.
     """
     file = Path(str(url.database))
-    file.parent.mkdir(parents=True, exist_ok=True)
+    file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     engine = create_engine(url, poolclass=NullPool, connect_args={"timeout": _WAITS_S})
 
     @event.listens_for(engine, "connect")

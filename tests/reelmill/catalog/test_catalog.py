@@ -12,7 +12,7 @@ from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from sqlalchemy import create_engine, inspect, text
 
-from reelmill.catalog.database import catalog_url, read, write
+from reelmill.catalog.database import catalog_url, migrate, read, write
 from reelmill.catalog.reading import attempts_named, latest_jobs
 from reelmill.catalog.rebuilding import rebuild
 from reelmill.catalog.tables import Table
@@ -24,6 +24,7 @@ from tests.database_servers import PostgresServer
 from tests.server_processes import free_port
 
 ROOT = Path(__file__).parents[3]
+REVISIONS = sorted(each.name[:4] for each in (ROOT / "reelmill/catalog/migrations/versions").glob("[0-9]*.py"))
 _databases = count()
 
 
@@ -158,6 +159,23 @@ def test_models_and_migrations_agree(catalog: str):
         assert context.get_current_revision() is not None
         assert set(inspect(connection).get_table_names()) == {*Table.metadata.tables, "alembic_version"}
     engine.dispose()
+
+
+@pytest.mark.parametrize("revision", REVISIONS)
+def test_a_catalog_of_any_older_version_is_brought_up_to_date_with_its_rows(catalog: str, revision: str):
+    engine = create_engine(catalog_url())
+    if catalog == "sqlite":
+        settings().home_dir.mkdir()
+    with engine.begin() as connection:
+        migrate(connection, revision)
+        connection.execute(text("INSERT INTO sources (identity, file_name, size_bytes) VALUES ('s', 'old.mov', 7)"))
+    publish()
+    with engine.connect() as connection:
+        assert compare_metadata(MigrationContext.configure(connection), Table.metadata) == []
+        old = connection.execute(text("SELECT file_name FROM sources WHERE identity = 's'"))
+        assert old.scalar() == "old.mov"
+    engine.dispose()
+    assert [job.state for job in latest_jobs([], 20)] == ["completed"]
 
 
 def test_a_catalog_of_a_newer_version_is_left_alone(catalog: str):
