@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -18,6 +18,8 @@ from tests.s3_servers import S3Server, ceph_server, ministack_server
 
 _MEDIA_DIR = Path(os.environ.get("REELMILL_TEST_MEDIA", Path(__file__).parents[2] / "shared" / "media"))
 _SERVER_START_S = 120
+
+Set = Callable[..., None]
 
 # Examples that run ffmpeg on busy cores have no use for a deadline; pytest's timeout bounds the test.
 hypothesis.settings.register_profile("reelmill", deadline=None)
@@ -46,6 +48,18 @@ def own_settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[No
     settings.cache_clear()
     yield
     settings.cache_clear()
+
+
+@pytest.fixture
+def set_to(monkeypatch: pytest.MonkeyPatch) -> Set:
+    """Sets settings by name, for the test."""
+
+    def change(**wanted: object) -> None:
+        for name, value in wanted.items():
+            monkeypatch.setenv(f"REELMILL_{name.upper()}", str(value))
+        settings.cache_clear()
+
+    return change
 
 
 @pytest.fixture(scope="session")
