@@ -8,6 +8,8 @@ from typing import Any
 
 from reelmill.catalog.reading import attempts_named, latest_jobs
 from reelmill.catalog.tables import Job
+from reelmill.cost.prices import amount_of, off_percent
+from reelmill.cost.report import cost_text
 
 
 def catalogued_jobs(states: Sequence[str], limit: int) -> list[dict[str, Any]]:
@@ -37,25 +39,43 @@ def told_job(job: Job) -> dict[str, Any]:
 def _told_results(job: Job) -> dict[str, Any]:
     outputs = [
         {"format": each.format, "file_name": each.file_name, "size_bytes": each.size_bytes, "sha256": each.sha256,
-         "duration_s": each.duration_s, "frames": each.frames}
+         "duration_s": each.duration_s, "frames": each.frames, "cost": _amount(each.cost_nanos)}
         for each in job.outputs
     ]  # fmt: skip
     renditions = [
         {"id": each.id, "codec": each.codec, "segments": each.segments, "frames": each.frames,
-         "cpu_s": each.cpu_s, "wall_s": each.wall_s}
+         "cpu_s": each.cpu_s, "wall_s": each.wall_s, "cost": _amount(each.cost_nanos)}
         for each in job.renditions
     ]  # fmt: skip
-    return {"attempt": job.attempt, "profile": job.profile, "outputs": outputs, "renditions": renditions}
+    return {"attempt": job.attempt, "profile": job.profile, "cost": _told_cost(job),
+            "outputs": outputs, "renditions": renditions}  # fmt: skip
+
+
+def _told_cost(job: Job) -> dict[str, Any] | None:
+    """Return what an attempt cost beside what was expected, which is null of one without a result; None if unknown."""
+    if job.cost_nanos is None or job.currency is None or job.billed_cpu_s is None:
+        return None
+    off = None if job.estimated_nanos is None else off_percent(job.estimated_nanos, job.cost_nanos)
+    return {
+        "currency": job.currency, "amount": _amount(job.cost_nanos), "estimated": _amount(job.estimated_nanos),
+        "off_percent": off, "cpu_s": job.billed_cpu_s, "estimated_cpu_s": job.estimated_cpu_s,
+        "text": cost_text(job.currency, job.cost_nanos, job.billed_cpu_s, job.estimated_nanos, job.estimated_cpu_s),
+    }  # fmt: skip
+
+
+def _amount(nanos: int | None) -> str | None:
+    return None if nanos is None else f"{amount_of(nanos):f}"
 
 
 def result_lines(attempt: dict[str, Any]) -> list[tuple[str, str]]:
     """Return what an attempt made as lines for people: a name, and what is said of it."""
+    cost = [("cost", attempt["cost"]["text"])] if attempt["cost"] else []
     outputs = [("made", f"{each['file_name']}, {each['size_bytes']:,} bytes") for each in attempt["outputs"]]
     renditions = [
         ("encoded", f"{each['id']}, {_pieces(each['segments'])}, {each['cpu_s']:.1f} CPU seconds")
         for each in attempt["renditions"]
     ]
-    return [*outputs, *renditions]
+    return [*outputs, *renditions, *cost]
 
 
 def _pieces(segments: int) -> str:

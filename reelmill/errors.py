@@ -7,7 +7,7 @@
     │   ├── LimitPixels, LimitTimeline, LimitFrameRate, LimitStreams, LimitChannels, LimitOutputs
     │   ├── InvalidProfile, InvalidParameter, InvalidUri, InvalidKey, UriSchemeNotAllowed, PathEscape
     │   ├── BucketNotAllowed, BucketNotFound, StoreAccessDenied, WrongRegion
-    │   ├── OutputCollision, JobRunning, NotEnoughSpace, ToolMissing, RunNotFound
+    │   ├── OutputCollision, JobRunning, NotEnoughSpace, BudgetExceeded, ToolMissing, RunNotFound
     │   └── EventRejected, TriggerLoop
     ├── ToolFailed             ffmpeg ended badly: retried
     │   ├── ToolStalled        no progress for the stall timeout: retried
@@ -179,6 +179,10 @@ class JobRunning(JobRejected):
 
 class NotEnoughSpace(JobRejected):
     """The disk has less room than the job is expected to need."""
+
+
+class BudgetExceeded(JobRejected):
+    """The job would cost more than its budget and is not begun, or did and was stopped; what is finished is kept."""
 
 
 class ToolMissing(JobRejected):

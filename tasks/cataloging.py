@@ -12,6 +12,7 @@ from prefect.runtime import flow_run
 
 from reelmill.catalog import writing
 from reelmill.catalog.writing import Attempt
+from reelmill.cost.ledger import Ledger
 from reelmill.errors import CatalogFailed
 from reelmill.manifest import Manifest
 from reelmill.media.tool import ffmpeg_version
@@ -37,7 +38,8 @@ def record_result(manifest: Manifest, attempt: Attempt, plan: Plan | None, piece
 class JobLog:
     """What one run of a job tells the catalog."""
 
-    def __init__(self, accepted: AcceptedJob, attempt: str):
+    def __init__(self, accepted: AcceptedJob, attempt: str, ledger: Ledger):
+        self._ledger = ledger
         self._attempt = Attempt(
             name=attempt, job_key=accepted.key, source=accepted.source, output=accepted.portable().output_location,
             profile=accepted.profile.name, run=flow_run.id, began=datetime.now(UTC), ffmpeg_version=ffmpeg_version(),
@@ -67,6 +69,6 @@ class JobLog:
     def fail(self, error: BaseException) -> None:
         """Note why there is no result."""
         try:
-            writing.record_failure(self._attempt, error)
+            writing.record_failure(self._attempt, error, self._ledger)
         except CatalogFailed as failure:
             get_run_logger().warning("%s; why the job failed is not in it", failure)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import Literal, cast
 
-from sqlalchemy import BigInteger, DateTime, Dialect, ForeignKey, String
+from sqlalchemy import BigInteger, DateTime, Dialect, ForeignKey, Index, String
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column, relationship
 from sqlalchemy.types import TypeDecorator
 
@@ -66,6 +66,11 @@ class Job(Table):
     wall_s: Mapped[float | None]
     reelmill_version: Mapped[str]
     ffmpeg_version: Mapped[str]
+    currency: Mapped[str | None]
+    cost_nanos: Mapped[int | None] = mapped_column(BigInteger)
+    estimated_nanos: Mapped[int | None] = mapped_column(BigInteger)
+    billed_cpu_s: Mapped[float | None]
+    estimated_cpu_s: Mapped[float | None]
 
     source: Mapped[Source] = relationship(lazy="joined")
     outputs: Mapped[list[Output]] = relationship(cascade="all, delete-orphan", order_by="Output.format")
@@ -73,6 +78,7 @@ class Job(Table):
     segments: Mapped[list[Segment]] = relationship(
         cascade="all, delete-orphan", order_by="Segment.rendition, Segment.number"
     )
+    speeds: Mapped[list[SpeedSample]] = relationship(cascade="all, delete-orphan", order_by="SpeedSample.rendition")
     error: Mapped[Error | None] = relationship(cascade="all, delete-orphan", lazy="joined")
 
 
@@ -96,6 +102,7 @@ class Output(Table):
     frames: Mapped[int | None] = mapped_column(BigInteger)
     width: Mapped[int | None]
     height: Mapped[int | None]
+    cost_nanos: Mapped[int | None] = mapped_column(BigInteger)
 
 
 class Rendition(Table):
@@ -112,6 +119,7 @@ class Rendition(Table):
     frames: Mapped[int | None] = mapped_column(BigInteger)
     cpu_s: Mapped[float]
     wall_s: Mapped[float]
+    cost_nanos: Mapped[int | None] = mapped_column(BigInteger)
 
 
 class Segment(Table):
@@ -129,6 +137,26 @@ class Segment(Table):
     cpu_s: Mapped[float]
     wall_s: Mapped[float]
     reused: Mapped[bool]
+    cost_nanos: Mapped[int | None] = mapped_column(BigInteger)
+
+
+class SpeedSample(Table):
+    """How long work of one kind took in one job: what estimates go by. See `Sample`."""
+
+    __tablename__ = "speeds"
+    __table_args__ = (Index("ix_speeds_kind", "codec", "preset", "size", "source_size"),)
+
+    attempt: Mapped[str] = _of_job()
+    rendition: Mapped[str] = mapped_column(String(100), primary_key=True)
+    codec: Mapped[str] = mapped_column(String(32))
+    preset: Mapped[str] = mapped_column(String(32))
+    size: Mapped[str] = mapped_column(String(16))
+    source_size: Mapped[str] = mapped_column(String(16))
+    cpu_class: Mapped[str]
+    work: Mapped[int] = mapped_column(BigInteger)
+    cpu_ms: Mapped[int] = mapped_column(BigInteger)
+    size_bytes: Mapped[int] = mapped_column(BigInteger)
+    at: Mapped[datetime]
 
 
 class Error(Table):

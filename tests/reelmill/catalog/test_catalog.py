@@ -76,7 +76,7 @@ def test_what_is_written_again_changes_nothing(catalog: str):
     record_result(manifest(), Path("/results"))
     assert everything() == first
     assert {name: len(rows) for name, rows in first.items()} == {
-        "errors": 0, "jobs": 1, "outputs": 1, "renditions": 1, "segments": 2, "sources": 1,
+        "errors": 0, "jobs": 1, "outputs": 1, "renditions": 1, "segments": 2, "sources": 1, "speeds": 1,
     }  # fmt: skip
 
 
