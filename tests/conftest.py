@@ -11,6 +11,7 @@ import hypothesis
 import pytest
 
 from reelmill.settings import settings
+from tests.database_servers import PostgresServer, missing_database_programs, postgres_server
 from tests.hard_media import HardMedia
 from tests.one_node_ceph import missing_ceph_programs
 from tests.s3_servers import S3Server, ceph_server, ministack_server
@@ -87,6 +88,15 @@ def prefect_server() -> Iterator[str]:
 
     with prefect_test_harness(server_startup_timeout=_SERVER_START_S):
         yield str(get_current_settings().api.url)
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[PostgresServer]:
+    """A PostgreSQL for tests marked slow, for the session: make a database of your own. Skips where there is none."""
+    if missing := [name for name in missing_database_programs() if not name.startswith("redis")]:
+        pytest.skip(f"no {', '.join(missing)}: .ci/system-packages installs PostgreSQL")
+    with postgres_server() as server:
+        yield server
 
 
 @pytest.fixture(scope="session")
