@@ -50,7 +50,7 @@ class AcceptedJob:
     @property
     def key(self) -> str:
         """Name the job by the content of its source and what is made of it."""
-        shown = [self.images[each.image].identity for each in self.profile.video.overlays if each.image in self.images]
+        shown = [self.images[each.image].identity for each in self.profile.video.overlays if each.image and self.images]
         return job_key(self.source.identity, self.profile, self.formats, self.job, *shown, self.font or "")
 
     @property

@@ -50,7 +50,7 @@ def _digest(path: Path) -> str:
 @lru_cache(maxsize=8)
 def _characters(path: Path) -> frozenset[int]:
     try:
-        with TTFont(path, lazy=True, fontNumber=0) as font:
+        with path.open("rb") as file, TTFont(file, lazy=True, fontNumber=0) as font:
             return frozenset(font.getBestCmap() or ())
     except (OSError, TTLibError) as error:
         raise InvalidWatermark(f"the font {path} can't be read: {error}") from error

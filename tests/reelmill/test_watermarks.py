@@ -1,4 +1,4 @@
-"""What can't be laid over a video is refused before anything is made; what is laid over it is part of the job's name."""
+"""What can't be laid over a video is refused before anything is made; what is laid over it names the job."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.refused_jobs import refusal
 
 from reelmill.errors import (
     FormatNotAllowed,
@@ -22,6 +21,7 @@ from reelmill.errors import (
     SourceNotFound,
 )
 from reelmill.job import TranscodeJob
+from reelmill.media.fonts import font_file
 from reelmill.media.images import open_image
 from reelmill.planning.picture import layout
 from reelmill.preparing import accept_job
@@ -30,7 +30,8 @@ from reelmill.profiles.video import VideoSettings
 from tests.conftest import Set
 from tests.ffmpeg_tool import run_ffmpeg
 from tests.made_sources import made_video
-from tests.pipeline import fast_profile, prepare
+from tests.pipeline import encode_video, fast_profile, prepare
+from tests.refused_jobs import refusal
 
 PLAYLIST = b"#EXTM3U\n#EXT-X-TARGETDURATION:1\n#EXTINF:1,\n/etc/hostname\n#EXT-X-ENDLIST\n"
 
@@ -54,7 +55,8 @@ def png(width: int, height: int, rows: bytes | None = None) -> bytes:
         ("drawing.svg", b"<svg xmlns='http://www.w3.org/2000/svg'/>", FormatNotAllowed),
         ("empty.png", b"", FormatNotAllowed),
         ("moving.webp", b"RIFF\x20\0\0\0WEBPVP8X\x0a\0\0\0\x02" + bytes(30), FormatNotAllowed),
-        ("bomb.png", png(60_000, 60_000, b"\0"), LimitPixels),
+        ("bomb.png", png(9_000, 9_000, b"\0"), LimitPixels),
+        ("flood.png", png(60_000, 60_000, b"\0"), InvalidWatermark),
         ("cut.png", png(300, 300, random.Random(1).randbytes(90_300))[:9_000], InvalidWatermark),
         ("noise.jpg", b"\xff\xd8\xff" + random.Random(1).randbytes(5_000), InvalidWatermark),
         ("noise.gif", b"GIF89a" + random.Random(1).randbytes(5_000), InvalidWatermark),
@@ -121,8 +123,6 @@ def test_the_key_of_a_job_names_what_is_laid_over_it_by_its_content(clip: Path, 
 
 
 def test_a_font_of_another_machine_is_not_taken_for_the_plans(clip: Path, tmp_path: Path, set_to: Set):
-    from tests.pipeline import encode_video
-
     prepared = prepare(clip, tmp_path, profile=fast_profile(overlays=[{"text": "x"}]))
     bold = next(Path(str(each)) for each in _fonts() if each.name == "OpenSans-Bold.ttf")
     set_to(font_file=bold)
@@ -131,8 +131,6 @@ def test_a_font_of_another_machine_is_not_taken_for_the_plans(clip: Path, tmp_pa
 
 
 def _fonts() -> list[Path]:
-    from reelmill.media.fonts import font_file
-
     return list(font_file().parent.iterdir())
 
 
@@ -141,10 +139,10 @@ def _fonts() -> list[Path]:
     [
         ("overlays: [{}]", "video.overlays.0: has none of image, text and clock"),
         ("overlays: [{text: x, clock: true}]", "has text and clock of image, text and clock"),
-        ("overlays: [{text: x, start_s: 3, end_s: 2}]", "end_s: 2.0 is not allowed; allowed: more than start_s, 3"),
+        ("overlays: [{text: x, start_s: 3, end_s: 2}]", "end_s: 2 is not allowed; allowed: more than start_s, 3"),
         ("overlays: [{text: x, colour: red}]", "colour: red is not allowed; allowed: # and six hexadecimal digits"),
         ("overlays: [{text: x, position: middle}]", "position: middle is not allowed; allowed: top-left, top"),
-        ("overlays: [{text: x, opacity: 2}]", "opacity: 2.0 is not allowed; allowed: 0 to 1"),
+        ("overlays: [{text: x, opacity: 2}]", "opacity: 2 is not allowed; allowed: 0 to 1"),
         ("overlays: [{test: x}]", "test: unknown field (did you mean text?)"),
         ("crop: {left: 3}", "video.crop.left: 3 is not allowed; allowed: 0 to 16382, an even number"),
         ("scale_mode: pad, height: 100", "video.scale_mode: pad needs width and height"),
