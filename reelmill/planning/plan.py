@@ -122,7 +122,8 @@ class PackagePlan(Frozen):
     default_audio: str | None
     file_per_segment: bool
     segment_s: Fraction
-    frame_rate: Fraction
+    frame_rate: Fraction | None
+    """What the video is said to have; None without video."""
 
 
 class OutputPlan(Frozen):
