@@ -17,7 +17,7 @@ from reelmill.settings_reference import settings_reference
 
 ROOT = Path(__file__).parents[1]
 PAGES = [*sorted(ROOT.glob("*.md")), *sorted((ROOT / "docs").glob("*.md"))]
-WITH_COMMANDS = [ROOT / "README.md", ROOT / "docs" / "usage.md", ROOT / "docs" / "service.md"]
+WITH_COMMANDS = [ROOT / "README.md", *(ROOT / "docs" / f"{name}.md" for name in ("usage", "service", "catalog"))]
 GENERATED = [
     ("errors", "reelmill.errors_reference", errors_reference),
     ("manifest", "reelmill.manifest_reference", manifest_reference),

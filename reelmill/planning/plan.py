@@ -145,6 +145,11 @@ class OutputPlan(Frozen):
         return (self.video,) if self.video else ()
 
     @property
+    def label(self) -> str:
+        """What the output is called where formats are listed: all of them, of a folder."""
+        return ", ".join(self.package.formats) if self.package else self.format
+
+    @property
     def public_name(self) -> str:
         """Key of the output below the job's own place; that of a folder ends in a slash."""
         return f"{self.file_name}/" if self.package else self.file_name
