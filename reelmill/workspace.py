@@ -233,6 +233,10 @@ def refuse_full_disk(plan: Plan, output: Location) -> None:
         for each in plan.video
     }
     outputs_bytes = sum(rendition_bytes[name] for each in plan.outputs for name in each.videos)
+    # While a rendition is packaged it is there once more.
+    outputs_bytes += max(
+        (rendition_bytes[name] for each in plan.outputs if each.package for name in each.videos), default=0
+    )
     pieces_bytes = sum(rendition_bytes[each.id] for each in plan.video if each.segments)
     work = work_location()
     work_disk = work if isinstance(work, Path) else settings().scratch_dir

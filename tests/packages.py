@@ -52,27 +52,35 @@ def streaming_profile(*heights: int, **changes: Any) -> Profile:
 
 
 def prepare_package(
-    path: Path, folder: Path, profile: Profile, formats: tuple[FormatName, ...] = ("hls", "dash"), **fields: Any
+    path: Path,
+    folder: Path,
+    profile: Profile,
+    formats: tuple[FormatName, ...] = ("hls", "dash"),
+    segment_s: float = 2 * SEGMENT_S,
 ) -> Prepared:
-    """Accept, probe and plan, with cuts every four seconds: more segments than pieces, and more than one piece."""
+    """Accept, probe and plan, with cuts that leave more segments than pieces, and more than one piece."""
     job = TranscodeJob(
-        source=str(path), formats=formats, output=str(folder), name="clip", workers=2, **({"segment_s": 4} | fields)
-    )
+        source=str(path), formats=formats, output=str(folder), name="clip", workers=2, segment_s=segment_s
+    )  # fmt: skip
     return prepare_job(job, profile)
 
 
 def make_packaged(
-    path: Path, folder: Path, profile: Profile, formats: tuple[FormatName, ...] = ("hls", "dash"), **fields: Any
+    path: Path, folder: Path, profile: Profile, formats: tuple[FormatName, ...] = ("hls", "dash")
 ) -> PackageJob:
     """Do the whole job into `folder`. Raises what the flow would fail with."""
     folder.mkdir(parents=True, exist_ok=True)
-    return package(encode_video(prepare_package(path, folder, profile, formats, **fields), folder), folder)
+    return package(encode_video(prepare_package(path, folder, profile, formats), folder), folder)
 
 
-def package(encoded: Encoded, folder: Path) -> PackageJob:
-    """Make the tracks and the package of an encoded video, and verify it."""
+def package(encoded: Encoded, folder: Path, *, in_ranges: bool | None = None) -> PackageJob:
+    """Make the tracks and the package of an encoded video, and verify it. `in_ranges` overrules the profile."""
     plan, workspace = encoded.plan, encoded.workspace
     [output] = [each for each in plan.outputs if each.package]
+    assert output.package is not None
+    if in_ranges is not None:
+        package = output.package.model_copy(update={"file_per_segment": not in_ranges})
+        output = output.model_copy(update={"package": package, "file_name": f"clip-{in_ranges}.stream"})
     tracks = {
         each.id: make_track(plan.source, each, workspace=workspace, strict=True, attempt=_ATTEMPT)
         for each in plan.tracks
@@ -133,8 +141,9 @@ def make_talk(path: Path, *, seconds: int = 10, size: str = "640x360", rate: str
         "-f", "lavfi", *length, "-i", f"{picture},scale={size.replace('x', ':')}:flags=neighbor",
         "-f", "lavfi", *length, "-i", "sine=frequency=440:sample_rate=48000",
         "-f", "lavfi", *length, "-i", "sine=frequency=880:sample_rate=48000", "-i", texts[0], "-i", texts[1],
-        *["-map", "0", "-map", "1", "-map", "2", "-map", "3", "-map", "4", "-c:v", "libx264", "-preset", "ultrafast", "-bf", "2", "-g", "40", "-crf", "12"],
-        *["-c:a", "aac", "-b:a", "64k", "-ac", "2", "-c:s", "srt"],
+        *(word for n in range(5) for word in ("-map", str(n))),
+        *("-c:v", "libx264", "-preset", "ultrafast", "-bf", "2", "-g", "40", "-crf", "12"),
+        *("-c:a", "aac", "-b:a", "64k", "-ac", "2", "-c:s", "srt"),
         *(word for n in (0, 1) for word in (f"-metadata:s:a:{n}", f"language={('eng', 'deu')[n]}")),
         *(word for n in (0, 1) for word in (f"-metadata:s:s:{n}", f"language={('eng', 'deu')[n]}")),
         "-f", "matroska", path,

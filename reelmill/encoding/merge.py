@@ -48,7 +48,7 @@ def merge_output(
             ffmpeg_path(), plan.source, media, output,
             video=video, join_list=join_list, tracks=made, metadata=metadata, out=out,
         )  # fmt: skip
-        return run_ffmpeg(argv, attempt=attempt, work=mux_of(output.format))
+        return run_ffmpeg(argv, attempt=attempt, work=mux_of(output.label))
 
 
 def fetch_pieces(

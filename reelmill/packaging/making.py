@@ -77,8 +77,11 @@ def make_package(
         for track in subtitles:
             (out / track.id).mkdir()
             text = workspace.fetch(tracks[track.id], folder)
-            command = subtitles_argv(ffmpeg_path(), text, start_s, out / track.id / SUBTITLES_FILE)
-            run_ffmpeg(command, attempt=attempt, work=mux_of(output.format))
+            run_ffmpeg(
+                subtitles_argv(ffmpeg_path(), text, start_s, out / track.id / SUBTITLES_FILE),
+                attempt=attempt,
+                work=mux_of(output.label),
+            )
     package = describe(
         plan.source, output.package,
         [(each, packaged[each.id]) for each in videos], [(each, packaged[each.id]) for each in audio], subtitles,
@@ -132,7 +135,7 @@ class _Cutter:
         folder.mkdir()
         written, whole = folder / WRITTEN, folder / "whole.part"
         command = argv(written)
-        run_ffmpeg(command, attempt=self.attempt, work=mux_of(self.output.format))
+        run_ffmpeg(command, attempt=self.attempt, work=mux_of(self.output.label))
         try:
             media = cut_into_segments(
                 written, whole,

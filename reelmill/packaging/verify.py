@@ -141,7 +141,7 @@ def _report(
     largest = made.package.videos[0] if made.package.videos else None
     begins_s = min(each.start_s for each in made.package.renditions)
     return OutputReport(
-        format=", ".join(output.package.formats), file_name=output.file_name,
+        format=output.label, file_name=output.file_name,
         size_bytes=sum(each.size_bytes for each in files), sha256=hashlib.sha256(listing.encode()).hexdigest(),
         duration_s=round(float(made.package.duration_s - begins_s), 6),
         frames=len(expected) if expected is not None else None,
