@@ -16,6 +16,7 @@
     │   ├── StoreThrottled     it asked for fewer requests, longer than was waited: retried
     │   ├── StoreUnreachable   nothing answers at its address: retried
     │   └── StoreConflict      an object is not, or no longer, what a conditional request expected
+    ├── QualityTooLow          a segment is not as good as the profile wants it
     ├── SegmentInexact         a piece is not the frames the plan says: the source is decoded once and planned again
     ├── VerifyFailed           an output is not what the plan says: nothing is published
     ├── CatalogFailed          the catalog can't be reached or written: retried, and no job fails of it
@@ -258,6 +259,12 @@ class StoreConflict(StoreFailed):
     """An object was made, changed or removed by somebody else meanwhile."""
 
     retryable = False
+
+
+class QualityTooLow(ReelmillError):
+    """A segment is not as good as the profile asks for. Nothing was published."""
+
+    exit_code = 4
 
 
 class SegmentInexact(ReelmillError):

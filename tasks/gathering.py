@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from reelmill.manifest import OutputReport, RenditionReport
 from reelmill.planning.plan import OutputPlan, Plan
-from reelmill.records import PieceRecord, TrackRecord
+from reelmill.records import PieceRecord, QualityRecord, TrackRecord
 from reelmill.storage.store import Staged
 
 
@@ -16,6 +16,7 @@ class Gathered:
         self._merging: set[str] = set()
         self.pieces: dict[str, list[PieceRecord]] = {video.id: [] for video in plan.video}
         self.tracks: dict[str, TrackRecord] = {}
+        self.quality: list[QualityRecord] = []
         self.reports: dict[str, OutputReport] = {}
         self.staged: dict[str, tuple[Staged, ...]] = {}
 

@@ -113,6 +113,11 @@ def mux_of(format: str) -> str:
     return f"{_MUX} {format}"
 
 
+def measuring_of(rendition: str) -> str:
+    """Return what measuring a rendition's quality is called among the runs."""
+    return f"quality {rendition}"
+
+
 def pixels_of(rendition: VideoRendition, frames: int) -> int:
     width, height = rendition.size
     return frames * width * height

@@ -14,6 +14,7 @@ from typing import Any
 import ffmpeg  # pyright: ignore[reportMissingTypeStubs]
 
 from reelmill.encoding.filters import filtered
+from reelmill.encoding.overlaid import Overlaid
 from reelmill.formats import FORMATS
 from reelmill.media.containers import demuxer_whitelist
 from reelmill.media.images import Image
@@ -30,6 +31,7 @@ QUICKTIME_LANGUAGES = {
 }  # fmt: skip
 """ISO 639-2 has two codes for some languages; QuickTime knows them by the bibliographic one only."""
 
+_NOTHING = Overlaid()
 _NO_INTERVAL = 1_000_000
 """Frames from keyframe to keyframe that no segment has: the encoder makes none but those it is told to."""
 QUIET = ("-y", "-nostdin", "-hide_banner", "-loglevel", "level+warning", "-nostats", "-progress", "pipe:1")
@@ -39,14 +41,28 @@ _SUBTITLE_ENCODERS = {"mov_text": "mov_text", "subrip": "subrip", "ass": "ass", 
 
 def encode_argv(
     tool: str, source: Source, media: Readable, rendition: VideoRendition, segment: Segment, *,
-    threads: int, max_pixels: int, out: Path, images: Sequence[Readable] = (), font: Path | None = None,
+    threads: int, max_pixels: int, out: Path, above: Overlaid = _NOTHING,
 ) -> Argv:  # fmt: skip
     """Encode one segment of one rendition into an mp4 piece whose first frame has time 0.
 
     Decoding starts at the segment's entry, early enough, and `trim` keeps exactly the frames of its range; filters that
     look at several frames come before it, so that a piece is what one run over the whole source would have made there.
-    `images` are those of the rendition's overlays, in order; `font` is the file of the font of its texts.
+    `above` is what is laid over them.
     """
+    stream = _frames_of(source, media, rendition, segment, threads, max_pixels, above)
+    output = ffmpeg.output(
+        stream, f"file:{out}", format="mp4", fps_mode="passthrough", enc_time_base=str(rendition.time_base),
+        video_track_timescale=rendition.time_base.denominator, **_NOTHING_ELSE,
+        **_encoder_options(rendition, segment, threads),
+    )  # fmt: skip
+    return _argv(tool, output)
+
+
+def _frames_of(
+    source: Source, media: Readable, rendition: VideoRendition, segment: Segment, threads: int, max_pixels: int,
+    above: Overlaid,
+) -> Any:  # fmt: skip
+    """Return the node that gives the frames of a segment as they are to be encoded, the first at time 0."""
     assert source.video is not None
     options = {"copyts": None, "noaccurate_seek": None, "threads": 1 if threads == 1 else 0, "max_pixels": max_pixels}
     # A picture that changes its size midway is scaled; building the filters anew would lose the frames inside them.
@@ -55,15 +71,24 @@ def encode_argv(
         options |= {"ss": seconds(segment.entry_s - source.start_s)}
     stream: Any = _source_input(source, media, **options)[str(rendition.stream_index)]
     laid_over = [
-        _image_input(image, each, max_pixels) for image, each in zip(_images_of(rendition), images, strict=True)
+        _image_input(image, each, max_pixels) for image, each in zip(_images_of(rendition), above.images, strict=True)
     ]
-    stream = filtered(stream, source, rendition, segment, laid_over, font)
-    output = ffmpeg.output(
-        stream, f"file:{out}", format="mp4", fps_mode="passthrough", enc_time_base=str(rendition.time_base),
-        video_track_timescale=rendition.time_base.denominator, **_NOTHING_ELSE,
-        **_encoder_options(rendition, segment, threads),
+    return filtered(stream, source, rendition, segment, laid_over, above.font)
+
+
+def quality_argv(
+    tool: str, source: Source, media: Readable, rendition: VideoRendition, segment: Segment, piece: Path, log: Path, *,
+    every_frames: int, threads: int, max_pixels: int, above: Overlaid,
+) -> Argv:  # fmt: skip
+    """Compare a piece, one of `every_frames` frames, with what it was encoded of; `log` gets the numbers."""
+    wanted = _frames_of(source, media, rendition, segment, threads, max_pixels, above)
+    made = ffmpeg.input(f"file:{piece}", f="mov", protocol_whitelist="file", format_whitelist=demuxer_whitelist("mov"))
+    both = [each.filter("format", pix_fmts=rendition.pixel_format) for each in (made["v:0"], wanted)]
+    compared = ffmpeg.filter(
+        both, "libvmaf", log_path=str(log), log_fmt="json", n_threads=threads, n_subsample=every_frames,
+        feature="name=psnr|name=float_ssim",
     )  # fmt: skip
-    return _argv(tool, output)
+    return _argv(tool, ffmpeg.output(compared, "pipe:", format="null"))
 
 
 def _images_of(rendition: VideoRendition) -> list[Image]:
@@ -302,5 +327,6 @@ def _argv(tool: str, output: Any) -> Argv:
 
 
 __all__ = [
-    "QUIET", "encode_argv", "join_list_text", "metadata_text", "mux_argv", "scan_argv", "seconds", "track_argv",
+    "QUIET", "encode_argv", "join_list_text", "metadata_text", "mux_argv", "quality_argv", "scan_argv", "seconds",
+    "track_argv",
 ]  # fmt: skip

@@ -6,7 +6,6 @@ import hashlib
 import re
 from array import array
 from collections.abc import Callable
-from contextlib import ExitStack
 from fractions import Fraction
 from pathlib import Path
 
@@ -14,10 +13,10 @@ from av.error import FFmpegError
 
 from reelmill import __version__
 from reelmill.encoding.commands import encode_argv
+from reelmill.encoding.overlaid import overlaid
 from reelmill.encoding.running import run_ffmpeg, without_addresses
 from reelmill.errors import MediaDamaged, SegmentInexact
 from reelmill.media.containers import open_container
-from reelmill.media.fonts import font_file, refuse_other_font
 from reelmill.media.frame_index import times_digest
 from reelmill.media.packets import PayloadDigest
 from reelmill.media.source import Source
@@ -67,12 +66,10 @@ def encode_segment(
     if kept is not None:
         return kept
     with workspace.unfinished() as out:
-        with ExitStack() as stack:
-            media = stack.enter_context(opened(source.pinned))
-            images = [stack.enter_context(opened(each.image.pinned)) for each in rendition.overlays if each.image]
+        with opened(source.pinned) as media, overlaid(rendition) as above:
             argv = encode_argv(
                 ffmpeg_path(), source, media, rendition, segment, threads=threads, max_pixels=settings().max_pixels,
-                out=out, images=images, font=_font_of(rendition),
+                out=out, above=above,
             )  # fmt: skip
             run = run_ffmpeg(argv, attempt=attempt, work=rendition.id, segment=segment.number, on_progress=on_progress)
         messages = _complaints(run, segment)
@@ -90,14 +87,6 @@ def encode_segment(
             parameter_sets=hashlib.sha256(extradata).hexdigest()[:16],
         )  # fmt: skip
         return workspace.keep(out, record)
-
-
-def _font_of(rendition: VideoRendition) -> Path | None:
-    """Return the font of its texts; None without any. Raises InvalidWatermark where it is not the plan's."""
-    wanted = [each.font for each in rendition.overlays if each.font is not None]
-    for each in wanted:
-        refuse_other_font(each)
-    return font_file() if wanted else None
 
 
 def _complaints(run: ToolRun, segment: Segment) -> tuple[str, ...]:

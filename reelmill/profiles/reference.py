@@ -18,6 +18,7 @@ from reelmill.profiles.loading import MAX_PROFILE_BYTES, builtin_profiles
 from reelmill.profiles.picture import Crop, Overlay
 from reelmill.profiles.problems import allowed_values, shown
 from reelmill.profiles.profile import AudioSettings, Profile, Rung, StreamingSettings, VideoSettings
+from reelmill.profiles.quality import QualitySettings
 
 EXAMPLE = """\
 version: 1
@@ -84,6 +85,7 @@ def profiles_reference() -> str:
         "## Fields of `audio`\n\n" + _fields(AudioSettings),
         "## Fields of a rung of `ladder`\n\n" + _fields(Rung),
         "## Fields of `streaming`\n\n" + _fields(StreamingSettings),
+        "## Fields of `quality`\n\n" + _fields(QualitySettings),
         "## Built-in profiles\n\n" + _built_in(),
         _HOLDS + "\n" + _formats(),
         "## Encoders\n\n" + _video_encoders() + "\n" + _audio_encoders(),
