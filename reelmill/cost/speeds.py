@@ -35,7 +35,7 @@ class Sample(Frozen):
     """What work of one kind took in this job. Pieces kept from an earlier run are not in it."""
 
     rendition: str = Field(description="Rendition, or `mux` and the format")
-    kind: Kind
+    kind: Kind = Field(description="What kind of work it was")
     cpu_class: str = Field(description="What the CPU calls itself")
     work: int = Field(description="Pixels of video, milliseconds of sound, or bytes that were muxed")
     cpu_ms: int = Field(description="CPU milliseconds of its ffmpeg runs that succeeded")
