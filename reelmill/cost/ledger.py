@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Generator
+from collections.abc import Generator, Iterable
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -75,18 +75,21 @@ class Ledger:
     @property
     def nanos(self) -> int:
         """What was spent so far: each run is priced by itself, so that what is added up is exact."""
-        return sum(self.prices.of_cpu(each.cpu_tenths) for each in self.runs) + self.prices.of_moved(self.moved_bytes)
+        return self._priced(each.cpu_tenths for each in self.runs)
+
+    def _priced(self, tenths: Iterable[int]) -> int:
+        return sum(map(self.prices.of_cpu, tenths)) + self.prices.of_moved(self.moved_bytes)
 
     def refuse_overspent(self) -> None:
         """Raise BudgetExceeded when more was spent than the budget of the job, with what is at work."""
-        with self._lock:
-            at_work = list(self._at_work.values())
-        spent = self.nanos + sum(self.prices.of_cpu(billed_tenths(each)) for each in at_work)
-        if self._budget_nanos is not None and spent > self._budget_nanos:
-            currency = self.prices.currency
+        if self._budget_nanos is None:
+            return
+        with self._lock:  # both at one moment: what ends now must not count twice
+            tenths = [each.cpu_tenths for each in self._runs] + [billed_tenths(each) for each in self._at_work.values()]
+        if self._priced(tenths) > self._budget_nanos:
             raise BudgetExceeded(
-                f"budget: {money_text(spent, currency)} are spent of {money_text(self._budget_nanos, currency)}; what "
-                "is finished is kept and costs nothing again: run the same job to go on with as much, or with more"
+                f"budget: all of {money_text(self._budget_nanos, self.prices.currency)} is spent; what is finished is "
+                "kept and costs nothing again: run the same job with a budget for the rest"
             )
 
 

@@ -119,7 +119,7 @@ def test_job_is_stopped_at_its_budget_and_goes_on_from_there(
     whole = estimate_of(job)
     with monkeypatch.context() as patch:
         patch.setattr(flow, "refuse_over_budget", lambda *_: None)
-        with pytest.raises(BudgetExceeded, match=r"are spent of 0\.00100 USD; what is finished is kept"):
+        with pytest.raises(BudgetExceeded, match=r"all of 0\.00100 USD is spent; what is finished is kept"):
             run_job(job.model_copy(update={"budget": Decimal("0.001")}))
     made = len(tool.encodes())
     assert 0 < made < SEGMENTS
@@ -148,7 +148,7 @@ def test_job_is_stopped_in_the_midst_of_a_long_segment(
 
     long = make_clip(tmp_path / "long.mp4", seconds=60, size="640x360")
     monkeypatch.setattr(flow, "refuse_over_budget", lambda *_: None)
-    with pytest.raises(BudgetExceeded, match="are spent of 0"):
+    with pytest.raises(BudgetExceeded, match=r"all of 0\.00500 USD is spent"):
         run_job(job.model_copy(update={"source": str(long), "segment_s": 60, "budget": Decimal("0.005")}))
     assert len(tool.encodes()) == 1
     assert alive_with(tmp_path) == []
