@@ -56,9 +56,8 @@ def measured_whole(clip: Path, made: Path, log: Path) -> dict[str, float]:
     argv = [FFMPEG, "-v", "error", "-i", made, "-i", clip, "-filter_complex", graph, "-f", "null", "-"]
     subprocess.run(argv, check=True)
     pooled = json.loads(log.read_text())["pooled_metrics"]
-    return {
-        ours: pooled[name]["mean"] for ours, name in (("vmaf", "vmaf"), ("ssim", "float_ssim"), ("psnr_db", "psnr_y"))
-    }
+    names = {"vmaf": "vmaf", "ssim": "float_ssim", "psnr_db": "psnr_y"}
+    return {ours: pooled[name]["mean"] for ours, name in names.items()}
 
 
 def test_the_manifest_says_how_good_it_is_and_where_it_is_worst(clip: Path, tmp_path: Path, prefect_server: str):
