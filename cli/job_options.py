@@ -37,6 +37,10 @@ class JobOptions:
         What the job may cost. It is refused when more is expected, and stopped when more is spent.
     damage
         A damaged source is refused (strict) or encoded with a warning (lenient), also when cut off (salvage).
+    watermark
+        Image laid over the video at the bottom right: PNG, JPEG, WebP or GIF, a path or s3:// address.
+    watermark_text
+        Text laid over the video at the bottom left, as it stands.
     copy_when_fits
         Copy streams that already are what a format needs instead of encoding them again.
     replace
@@ -51,6 +55,8 @@ class JobOptions:
     workers: int | None = None
     budget: Decimal | None = None
     damage: DamagePolicy = "lenient"
+    watermark: str | None = None
+    watermark_text: str | None = None
     copy_when_fits: Annotated[bool, Parameter(negative="")] = False
     replace: Annotated[bool, Parameter(negative="")] = False
 
@@ -59,5 +65,6 @@ class JobOptions:
         return TranscodeJob(
             source=source, formats=self.format, profile=self.profile, output=self.output, name=self.name,
             segment_s=self.segment_seconds, workers=self.workers, budget=self.budget, damage=self.damage,
-            copy_when_fits=self.copy_when_fits, replace=self.replace,
+            watermark=self.watermark, watermark_text=self.watermark_text, copy_when_fits=self.copy_when_fits,
+            replace=self.replace,
         )  # fmt: skip

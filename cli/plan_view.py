@@ -13,7 +13,7 @@ from rich.table import Table
 from reelmill.cost.estimate import Estimate
 from reelmill.cost.prices import amount_of, money_text, seconds_of
 from reelmill.cost.speeds import KnownFrom
-from reelmill.encoding.outline import commands_of
+from reelmill.outline import commands_of
 from reelmill.planning.plan import Plan, VideoRendition
 from reelmill.settings import settings
 from reelmill.storage.location import Location
@@ -86,7 +86,7 @@ def _estimate_as_json(estimate: Estimate) -> dict[str, Any]:
 def _renditions(plan: Plan) -> Table:
     table = Table("rendition", "codec", "picture or sound", "quality", "segments", "frames", title="Renditions")
     for each in plan.video:
-        picture = f"{each.width + each.pad[0]}x{each.height + each.pad[1]} {each.pixel_format}"
+        picture = f"{each.size[0]}x{each.size[1]} {each.pixel_format}"
         segments = str(len(each.segments)) if each.segments else "copied"
         table.add_row(each.id, each.codec, picture, _quality(each), segments, f"{each.frames:,}")
     for track in plan.tracks:
@@ -108,7 +108,7 @@ def _outputs(plan: Plan) -> Table:
     table = Table("output", "made of", "left out", title="Outputs")
     for each in plan.outputs:
         left_out = "\n".join(f"{item.what}: {item.reason}" for item in each.left_out)
-        table.add_row(each.file_name, ", ".join(filter(None, (each.video, *each.tracks))), left_out)
+        table.add_row(each.public_name, ", ".join((*each.videos, *each.tracks)), left_out)
     return table
 
 

@@ -30,6 +30,7 @@ from reelmill.preparing import AcceptedJob, accept_job, plan_job
 from reelmill.pricing import estimate_job, ledger_for, measured_cost, refuse_over_budget
 from reelmill.progress import board, drop_board
 from reelmill.publishing import draft_for, finished_manifest, refuse_taken
+from reelmill.records import PieceRecord
 from reelmill.settings import settings
 from reelmill.storage.pinning import release
 from reelmill.storage.store import Draft
@@ -38,7 +39,15 @@ from tasks.cataloging import JobLog
 from tasks.dispatch import Dispatcher
 from tasks.gathering import Gathered
 from tasks.reporting import ProgressReporter
-from tasks.transcoding import encode_segment, make_track, merge_output, post_process, probe_source, publish
+from tasks.transcoding import (
+    encode_segment,
+    make_track,
+    measure_quality,
+    merge_output,
+    post_process,
+    probe_source,
+    publish,
+)
 
 Submission = Callable[[], PrefectFuture[Any]]
 
@@ -69,8 +78,8 @@ def transcode_video(job: TranscodeJob) -> Manifest:
             get_run_logger().info("%s is finished already: nothing to do", source.name)
             return log.finish(finished)
         plan = plan_job(accepted, source, index)
-        files = [output.file_name for output in plan.outputs]
-        refuse_taken(accepted.output, key, files, replace=job.replace)
+        names = [output.public_name for output in plan.outputs]
+        refuse_taken(accepted.output, key, names, replace=job.replace)
         refuse_full_disk(plan, accepted.output)
         estimate = estimate_job(plan, accepted.output)
         refuse_over_budget(job, estimate)
@@ -81,15 +90,17 @@ def transcode_video(job: TranscodeJob) -> Manifest:
                 manifest = log.finish(manifest)
             else:
                 log.begin()
-                with draft_for(accepted.output, files, workspace, key, attempt) as draft:
+                with draft_for(accepted.output, names, workspace, key, attempt) as draft:
                     plan, made = _make_outputs(accepted, plan, index, workspace, draft, attempt)
                     reports = [made.reports[output.format] for output in plan.outputs]
                     sizes = {each.format: each.size_bytes for each in reports}
                     cost = measured_cost(plan, ledger, estimate, accepted.output, sizes, made.pieces, made.tracks)
                     wall_s = time.monotonic() - started
-                    manifest = post_process(accepted, plan, reports, *made.rendition_reports(), attempt, wall_s, cost)
+                    manifest = post_process(
+                        accepted, plan, reports, *made.rendition_reports(), made.quality, attempt, wall_s, cost
+                    )
                     refuse_cancelled(attempt)
-                    publish(manifest, list(made.staged.values()), draft, accepted)
+                    publish(manifest, [each for files in made.staged.values() for each in files], draft, accepted)
                 manifest = log.finish(manifest, plan, made.pieces)
             workspace.remove()
         return manifest
@@ -144,7 +155,9 @@ def _encode_and_merge(accepted: AcceptedJob, plan: Plan, workspace: Workspace, d
     """Run every task of the plan; a format is merged as soon as its own pieces and tracks are done."""
     gathered = Gathered(plan)
     progress = board(attempt)
-    progress.begin(sum(each.frames for each in plan.video), len(plan.order) + len(plan.tracks) + len(plan.outputs))
+    quality = accepted.profile.quality
+    tasks = len(plan.order) * (2 if quality.measure else 1) + len(plan.tracks) + len(plan.outputs)
+    progress.begin(sum(each.frames for each in plan.video), tasks)
     reporter = ProgressReporter(progress, plan.source.name)
 
     def look() -> None:
@@ -152,7 +165,7 @@ def _encode_and_merge(accepted: AcceptedJob, plan: Plan, workspace: Workspace, d
         refuse_overspent(attempt)
 
     work: Dispatcher[tuple[str, str, int]] = Dispatcher(accepted.job.workers or settings().workers, on_wait=look)
-    submit = _submissions(plan, workspace, attempt, strict=accepted.job.damage == "strict")
+    submit = _submissions(accepted, plan, workspace, attempt)
     tracks = [(each.cost, ("track", each.id, 0)) for each in plan.tracks]
     pieces = [(task.cost, ("piece", task.rendition, task.segment)) for task in plan.order]
     for _, key in sorted([*pieces, *tracks], key=lambda costed: -costed[0]):
@@ -165,8 +178,13 @@ def _encode_and_merge(accepted: AcceptedJob, plan: Plan, workspace: Workspace, d
                 gathered.reports[name], gathered.staged[name] = result
             elif kind == "track":
                 gathered.tracks[name], kept = result, result.reused
+            elif kind == "quality":
+                gathered.quality.append(result)
+                kept = result.reused
             else:
                 gathered.pieces[name].append(result)
+                if quality.measure:
+                    work.add(("quality", name, number), submit("quality", name, number, result))
                 frames, kept, label = result.frames, result.reused, f"{name}-{number:05d}"
             progress.finish(label, frames, kept=kept)
             _add_merges(work, gathered, plan, workspace, draft, attempt)
@@ -181,16 +199,31 @@ def _encode_and_merge(accepted: AcceptedJob, plan: Plan, workspace: Workspace, d
     return gathered
 
 
-def _submissions(plan: Plan, workspace: Workspace, attempt: str, *, strict: bool) -> Callable[..., Submission]:
-    """Return what makes the submission of a piece or a track."""
+def _submissions(accepted: AcceptedJob, plan: Plan, workspace: Workspace, attempt: str) -> Callable[..., Submission]:
+    """Return what makes the submission of a piece, a track, or the comparison of a piece with its source."""
+    strict, quality = accepted.job.damage == "strict", accepted.profile.quality
     retries = settings().retries
-    encode, make = encode_segment.with_options(retries=retries), make_track.with_options(retries=retries)
+    encode, make, measure = (
+        each.with_options(retries=retries) for each in (encode_segment, make_track, measure_quality)
+    )
     bare = {each.id: each.model_copy(update={"segments": ()}) for each in plan.video}
 
-    def submission(kind: str, name: str, number: int) -> Submission:
+    def submission(kind: str, name: str, number: int, made: PieceRecord | None = None) -> Submission:
         if kind == "track":
             return partial(make.submit, plan.source, plan.track(name), workspace, strict, attempt)
         segment = plan.rendition(name).segments[number]
+        if kind == "quality":
+            return partial(
+                measure.submit,
+                plan.source,
+                bare[name],
+                segment,
+                made,
+                quality,
+                workspace,
+                plan.encoder_threads,
+                attempt,
+            )
         return partial(
             encode.submit, plan.source, bare[name], segment, workspace, plan.encoder_threads, strict, attempt
         )
@@ -208,7 +241,7 @@ def _add_merges(
 ) -> None:
     """Queue the merge of every format that has become complete, before what is still to be encoded."""
     for output in gathered.ready_outputs():
-        pieces = {output.video: gathered.pieces[output.video]} if output.video else {}
+        pieces = {name: gathered.pieces[name] for name in output.videos}
         tracks = {name: gathered.tracks[name] for name in output.tracks}
         merge = partial(merge_output.submit, plan, output, pieces, tracks, workspace, draft, attempt)
         work.add(("merge", output.format, 0), merge, first=True)

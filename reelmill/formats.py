@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from fractions import Fraction
 from typing import Literal, get_args
 
-FormatName = Literal["mp4", "mov", "mkv", "flv", "avi", "webm", "m4a", "mp3", "opus"]
+FormatName = Literal["mp4", "mov", "mkv", "flv", "avi", "webm", "m4a", "mp3", "opus", "hls", "dash"]
 FORMAT_NAMES: tuple[FormatName, ...] = get_args(FormatName)
 
 MILLISECOND = Fraction(1, 1000)
@@ -38,6 +38,8 @@ class Format:
     """Whether packets of audio carry times; where they do not, gaps are filled with silence."""
     tick_s: Fraction | None = None
     """Time base the container forces on every stream; None when it takes the stream's own."""
+    packaged: bool = False
+    """Whether it is a folder of segments and playlists for streaming; all such formats of a job share one."""
     muxer_options: Mapping[str, str] = field(default_factory=dict[str, str])
 
     @property
@@ -45,6 +47,7 @@ class Format:
         return not self.video_codecs
 
 
+_PACKAGES: tuple[FormatName, ...] = ("hls", "dash")
 _PCM = ("pcm_s16le", "pcm_s24le", "pcm_s32le")
 _FORMATS = (
     Format(
@@ -80,5 +83,12 @@ _FORMATS = (
     Format("m4a", "ipod", (), ("aac", "alac"), None, "aac"),
     Format("mp3", "mp3", (), ("mp3",), None, "mp3", many_audio=False, audio_times=False),
     Format("opus", "opus", (), ("opus",), None, "opus", many_audio=False),
+    *(
+        Format(
+            name, "mp4", ("h264", "hevc", "av1"), ("aac",), "h264", "aac", subtitle_codecs=("webvtt",),
+            text_subtitles_as="webvtt", chapters=False, audio_times=False, packaged=True,
+        )
+        for name in _PACKAGES
+    ),
 )  # fmt: skip
 FORMATS: dict[str, Format] = {each.name: each for each in _FORMATS}

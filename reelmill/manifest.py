@@ -12,6 +12,8 @@ from reelmill.planning.plan import LeftOut
 from reelmill.storage.store import Store
 
 FILE_NAME = "manifest.json"
+_INSIDE = r"^[A-Za-z0-9_-][A-Za-z0-9._-]*(/[A-Za-z0-9_-][A-Za-z0-9._-]*)*$"
+"""A relative path that leads nowhere else."""
 
 
 class Check(Frozen):
@@ -33,13 +35,23 @@ class OutputStream(Frozen):
     rendition: str = Field(description="Rendition it was muxed from")
 
 
-class OutputReport(Frozen):
-    """One finished output file."""
+class OutputFile(Frozen):
+    """One file of an output that is a folder."""
 
-    format: str = Field(description="Format asked for")
-    file_name: str = Field(pattern=r"^[^/\\]+$", description="Name of the file, beside this manifest")
+    file_name: str = Field(pattern=_INSIDE, description="Path of the file inside the folder")
     size_bytes: int = Field(description="Size of the file")
     sha256: str = Field(description="SHA-256 of the file, in hex")
+
+
+class OutputReport(Frozen):
+    """One finished output: a file, or a folder of files for streaming."""
+
+    format: str = Field(description="Format asked for; of a folder all that are in it, `hls, dash`")
+    file_name: str = Field(pattern=r"^[^/\\]+$", description="Name of the file or the folder, beside this manifest")
+    size_bytes: int = Field(description="Size of the file; of a folder that of all files")
+    sha256: str = Field(
+        description="SHA-256 of the file, in hex; of a folder that of its list as `sha256sum` prints it"
+    )
     duration_s: float = Field(description="From the first frame or sample to the end of the last, in seconds")
     frames: int | None = Field(description="Frames of video; null for audio formats")
     width: int | None = Field(default=None, description="Width as shown, in pixels")
@@ -47,6 +59,14 @@ class OutputReport(Frozen):
     streams: tuple[OutputStream, ...] = Field(description="Streams, in the order of the file")
     checks: tuple[Check, ...] = Field(description="What was checked; all of it passed, or there were no manifest")
     left_out: tuple[LeftOut, ...] = Field(description="What of the source is not in this file, and why")
+    files: tuple[OutputFile, ...] = Field(default=(), description="Of a folder: its files, playlists last")
+
+    @property
+    def stored(self) -> tuple[OutputFile, ...]:
+        """Return every file there is, each with its path beside the manifest."""
+        if not self.files:
+            return (OutputFile(file_name=self.file_name, size_bytes=self.size_bytes, sha256=self.sha256),)
+        return tuple(each.model_copy(update={"file_name": f"{self.file_name}/{each.file_name}"}) for each in self.files)
 
 
 class RenditionReport(Frozen):
@@ -60,6 +80,19 @@ class RenditionReport(Frozen):
     cpu_s: float = Field(description="CPU seconds of its ffmpeg runs")
     wall_s: float = Field(description="Seconds its ffmpeg runs took, added up; they ran side by side")
     reused_segments: int = Field(default=0, description="Pieces kept from an earlier run of the job")
+
+
+class QualityReport(Frozen):
+    """How near one rendition comes to what it was encoded of, on average of the frames that were compared."""
+
+    rendition: str = Field(description="Name of the rendition")
+    frames: int = Field(description="Frames that were compared")
+    vmaf: float = Field(description="VMAF, 0 to 100")
+    ssim: float = Field(description="SSIM, up to 1")
+    psnr_db: float = Field(description="PSNR of luma, in decibels")
+    worst_segment: int = Field(description="Number of the segment of the least VMAF, from 0")
+    worst_start_s: float = Field(description="Where it begins in the source")
+    worst_vmaf: float = Field(description="Its VMAF")
 
 
 class SourceReport(Frozen):
@@ -88,6 +121,9 @@ class Manifest(Frozen):
     source: SourceReport
     outputs: tuple[OutputReport, ...] = Field(description="The files made")
     renditions: tuple[RenditionReport, ...] = Field(description="What was encoded, and what it took")
+    quality: tuple[QualityReport, ...] = Field(
+        default=(), description="How good the renditions are; empty where nobody asked"
+    )
     cost: JobCost = Field(default=JobCost(), description="What it cost")
     reasons: tuple[str, ...] = Field(description="Why the job was done the way it was")
     warnings: tuple[str, ...] = Field(description="What somebody should know")

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from contextlib import contextmanager
 
 from reelmill.errors import OutputCollision, StoreConflict
 from reelmill.manifest import FILE_NAME, Manifest, read_manifest
+from reelmill.storage.at_once import at_once
 from reelmill.storage.location import Location
 from reelmill.storage.opening import open_store
-from reelmill.storage.store import Draft, Staged, leaves_to_sweep
+from reelmill.storage.store import Draft, Staged, Store, leaves_to_sweep
 from reelmill.workspace import Workspace
 
 
@@ -19,13 +20,15 @@ def finished_manifest(output: Location, job_key: str) -> Manifest | None:
     manifest = read_manifest(store)
     if manifest is None or manifest.job_key != job_key:
         return None
-    intact = all(store.holds(each.file_name, each.size_bytes, each.sha256) for each in manifest.outputs)
-    return manifest if intact else None
+    files = [file for each in manifest.outputs for file in each.stored]
+    intact = at_once(lambda each: store.holds(each.file_name, each.size_bytes, each.sha256), files)
+    return manifest if all(intact) else None
 
 
-def refuse_taken(output: Location, job_key: str, file_names: Sequence[str], *, replace: bool = False) -> None:
+def refuse_taken(output: Location, job_key: str, names: Sequence[str], *, replace: bool = False) -> None:
     """Raise OutputCollision when the folder holds another job's result, or somebody's file under an output's name.
 
+    `names` are those of the outputs; one that ends in a slash is that of a folder.
     With `replace` another job's result is not refused: `publish` replaces it. What an earlier, killed attempt of the
     same job left is not somebody's: `draft_for` takes it back.
     """
@@ -37,15 +40,28 @@ def refuse_taken(output: Location, job_key: str, file_names: Sequence[str], *, r
         raise OutputCollision(f"{output} already holds the result of another job; choose another output folder")
     if manifest is None and store.stat(FILE_NAME) is not None:
         raise OutputCollision(f"{output / FILE_NAME} is there already and is not ours")
-    replaced = {each.file_name for each in manifest.outputs} if manifest is not None else set[str]()
-    for name in file_names:
-        if name not in replaced and store.stat(name) is not None and not store.left_behind(name, job_key):
+    replaced = set(_files_of(manifest)) if manifest is not None else set[str]()
+    for name in _present(store, names):
+        if name not in replaced and not store.left_behind(name, job_key):
             raise OutputCollision(f"{output / name} is there already; choose another output folder or name")
+
+
+def _files_of(manifest: Manifest) -> list[str]:
+    return [file.file_name for each in manifest.outputs for file in each.stored]
+
+
+def _present(store: Store, names: Sequence[str]) -> Iterator[str]:
+    """Yield the objects that are there under a name, or below it where it is that of a folder."""
+    for name in names:
+        if name.endswith("/"):
+            yield from (each.key for each in store.list(name))
+        elif store.stat(name) is not None:
+            yield name
 
 
 @contextmanager
 def draft_for(
-    output: Location, file_names: Sequence[str], workspace: Workspace, job_key: str, attempt: str
+    output: Location, names: Sequence[str], workspace: Workspace, job_key: str, attempt: str
 ) -> Generator[Draft]:
     """Give a place for the attempt's outputs that nobody sees, and clear it in the end.
 
@@ -56,7 +72,8 @@ def draft_for(
 
     def take_back() -> None:
         if read_manifest(store) is None:
-            store.delete(*(name for name in file_names if store.left_behind(name, job_key)))
+            store.delete(*(each for each in _present(store, names) if store.left_behind(each, job_key)))
+            store.remove_empty(*(each for each in names if each.endswith("/")))
 
     take_back()
     with store.draft(job_key, attempt, workspace.store, workspace.cache) as draft:
@@ -82,11 +99,11 @@ def publish(
     if earlier is not None and earlier.attempt == manifest.attempt:
         return  # this was tried before, and only the answer was lost
     if earlier is not None and (replace or earlier.job_key == manifest.job_key):
-        store.delete(*(each.file_name for each in earlier.outputs))
+        store.delete(*_files_of(earlier))
+        store.remove_empty(*(f"{each.file_name}/" for each in earlier.outputs if each.files))
         store.delete(FILE_NAME)
     try:
-        for each in staged:
-            draft.publish(each)
+        at_once(draft.publish, staged)
         draft.seal(FILE_NAME, (manifest.model_dump_json(indent=2) + "\n").encode())
     except StoreConflict as error:
         raise OutputCollision(str(error)) from error

@@ -232,7 +232,11 @@ def refuse_full_disk(plan: Plan, output: Location) -> None:
         each.id: int(each.bitrate_bps * source.duration_s / 8) if each.bitrate_bps else source.size_bytes
         for each in plan.video
     }
-    outputs_bytes = sum(rendition_bytes.get(each.video or "", 0) for each in plan.outputs)
+    outputs_bytes = sum(rendition_bytes[name] for each in plan.outputs for name in each.videos)
+    # While a rendition is packaged it is there once more.
+    outputs_bytes += max(
+        (rendition_bytes[name] for each in plan.outputs if each.package for name in each.videos), default=0
+    )
     pieces_bytes = sum(rendition_bytes[each.id] for each in plan.video if each.segments)
     work = work_location()
     work_disk = work if isinstance(work, Path) else settings().scratch_dir

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from reelmill.manifest import OutputReport, RenditionReport
 from reelmill.planning.plan import OutputPlan, Plan
-from reelmill.records import PieceRecord, TrackRecord
+from reelmill.records import PieceRecord, QualityRecord, TrackRecord
 from reelmill.storage.store import Staged
 
 
@@ -16,8 +16,9 @@ class Gathered:
         self._merging: set[str] = set()
         self.pieces: dict[str, list[PieceRecord]] = {video.id: [] for video in plan.video}
         self.tracks: dict[str, TrackRecord] = {}
+        self.quality: list[QualityRecord] = []
         self.reports: dict[str, OutputReport] = {}
-        self.staged: dict[str, Staged] = {}
+        self.staged: dict[str, tuple[Staged, ...]] = {}
 
     def ready_outputs(self) -> list[OutputPlan]:
         """Return the outputs whose last piece or track came since the last call."""
@@ -30,8 +31,8 @@ class Gathered:
     def _has_all(self, output: OutputPlan) -> bool:
         if any(track not in self.tracks for track in output.tracks):
             return False
-        video = self._plan.rendition(output.video) if output.video else None
-        return video is None or len(self.pieces[video.id]) == len(video.segments)
+        videos = (self._plan.rendition(each) for each in output.videos)
+        return all(len(self.pieces[each.id]) == len(each.segments) for each in videos)
 
     def rendition_reports(self) -> tuple[list[RenditionReport], list[str]]:
         """Return what each rendition took, and what its decoders complained of."""

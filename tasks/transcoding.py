@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 from prefect import task
@@ -15,17 +16,22 @@ from reelmill.cost.prices import money_text, nanos_of
 from reelmill.cost.report import JobCost
 from reelmill.encoding.merge import merge_output as merge_files
 from reelmill.encoding.pieces import encode_segment as encode_piece
+from reelmill.encoding.quality import measure_segment, quality_reports
 from reelmill.encoding.verify import verify_output
 from reelmill.encoding.whole_tracks import make_track as make_whole_track
 from reelmill.manifest import Manifest, OutputReport, RenditionReport, SourceReport
 from reelmill.media.frame_index import FrameIndex, unpack_times
 from reelmill.media.source import Source
 from reelmill.media.tool import ffmpeg_version
+from reelmill.packaging.making import make_package
+from reelmill.packaging.verify import verify_package
 from reelmill.planning.plan import OutputPlan, Plan, Segment, TrackRendition, VideoRendition
 from reelmill.preparing import AcceptedJob, probe_job, refuse_outdated
+from reelmill.profiles.quality import QualitySettings
 from reelmill.progress import board
 from reelmill.publishing import publish as publish_outputs
-from reelmill.records import PieceRecord, TrackRecord
+from reelmill.records import PieceRecord, QualityRecord, TrackRecord
+from reelmill.storage.at_once import at_once
 from reelmill.storage.store import Draft, Staged
 from reelmill.workspace import Workspace
 from tasks import s3_credentials as s3_credentials
@@ -63,6 +69,23 @@ def encode_segment(
     )  # fmt: skip
 
 
+@task(name="quality", task_run_name="quality-{rendition.id}-{segment.number:05d}", cache_policy=NO_CACHE, **_RETRY)
+def measure_quality(
+    source: Source,
+    rendition: VideoRendition,
+    segment: Segment,
+    piece: PieceRecord,
+    wanted: QualitySettings,
+    workspace: Workspace,
+    threads: int,
+    attempt: str,
+) -> QualityRecord:
+    """Compare one segment with the source, unless an earlier run did."""
+    return measure_segment(
+        source, rendition, segment, piece, wanted, workspace=workspace, threads=threads, attempt=attempt
+    )
+
+
 @task(name="track", task_run_name="track-{track.id}", cache_policy=NO_CACHE, **_RETRY)
 def make_track(source: Source, track: TrackRendition, workspace: Workspace, strict: bool, attempt: str) -> TrackRecord:
     """Make one audio or subtitle track whole, unless an earlier run did; the workspace keeps it with its record."""
@@ -78,16 +101,47 @@ def merge_output(
     workspace: Workspace,
     draft: Draft,
     attempt: str,
-) -> tuple[OutputReport, Staged]:
+) -> tuple[OutputReport, tuple[Staged, ...]]:
     """Join one output, open it again, compare it with the plan, and have it ready to be published."""
     draft.folder.mkdir(parents=True, exist_ok=True)
     out = draft.folder / output.file_name
+    report = (_package if output.package else _merge)(plan, output, pieces, tracks, workspace, out, attempt)
+    return report, tuple(at_once(lambda each: draft.stage(each.file_name, each.sha256), report.stored))
+
+
+def _merge(
+    plan: Plan,
+    output: OutputPlan,
+    pieces: dict[str, list[PieceRecord]],
+    tracks: dict[str, TrackRecord],
+    workspace: Workspace,
+    out: Path,
+    attempt: str,
+) -> OutputReport:
     merge_files(plan, output, pieces=pieces, tracks=tracks, workspace=workspace, out=out, attempt=attempt)
     rate = plan.rendition(output.video).frame_rate if output.video else None
     expected = unpack_times(workspace.load_frame_times(), rate) if output.video else None
     mine = pieces.get(output.video or "", [])
-    report = verify_output(plan, output, out, expected=expected, pieces=mine, tracks=tracks)
-    return report, draft.stage(output.file_name, report.sha256)
+    return verify_output(plan, output, out, expected=expected, pieces=mine, tracks=tracks)
+
+
+def _package(
+    plan: Plan,
+    output: OutputPlan,
+    pieces: dict[str, list[PieceRecord]],
+    tracks: dict[str, TrackRecord],
+    workspace: Workspace,
+    out: Path,
+    attempt: str,
+) -> OutputReport:
+    made = make_package(
+        plan, output, pieces=pieces, tracks=tracks, workspace=workspace, out=out, attempt=attempt
+    )  # fmt: skip
+    rates = {plan.rendition(each).frame_rate for each in output.videos}
+    expected = unpack_times(workspace.load_frame_times(), rates.pop()) if rates else None
+    return verify_package(
+        plan, output, made, out, expected=expected, pieces=pieces, tracks=tracks, workspace=workspace
+    )  # fmt: skip
 
 
 @task(name="post-process", cache_policy=NO_CACHE)
@@ -97,6 +151,7 @@ def post_process(
     reports: Sequence[OutputReport],
     renditions: Sequence[RenditionReport],
     warnings: Sequence[str],
+    quality: Sequence[QualityRecord],
     attempt: str,
     wall_s: float,
     cost: JobCost,
@@ -131,6 +186,7 @@ def post_process(
         ),
         outputs=tuple(reports),
         renditions=tuple(renditions),
+        quality=tuple(quality_reports(plan, quality)),
         cost=cost,
         reasons=plan.reasons,
         warnings=(*plan.warnings, *warnings),

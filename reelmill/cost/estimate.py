@@ -61,7 +61,7 @@ class Estimate(Frozen):
 def kinds_in(plan: Plan) -> set[Kind]:
     """Return what speeds an estimate of the plan goes by."""
     video = {kind_of_video(plan.source, each) for each in plan.video if each.segments}
-    return video | {kind_of_track(each) for each in plan.tracks} | {kind_of_mux(each.format) for each in plan.outputs}
+    return video | {kind_of_track(each) for each in plan.tracks} | {kind_of_mux(each.label) for each in plan.outputs}
 
 
 def estimate_cost(
@@ -94,9 +94,9 @@ def estimate_cost(
         add(track.id, tenths, speed.known_from)
     stored = 0
     for output in plan.outputs:
-        speed = speed_of(kind_of_mux(output.format))
-        size = sum(sizes[each] for each in (output.video, *output.tracks) if each)
-        add(mux_of(output.format), [billed_tenths(speed.cpu_s(size))], speed.known_from)
+        speed = speed_of(kind_of_mux(output.label))
+        size = sum(sizes[each] for each in (*output.videos, *output.tracks))
+        add(mux_of(output.label), [billed_tenths(speed.cpu_s(size))], speed.known_from)
         stored += size
     moved = plan.source.size_bytes * reads_bucket + stored * writes_bucket
     return Estimate(prices=prices, lines=tuple(lines), moved_bytes=moved, stored_bytes=stored)

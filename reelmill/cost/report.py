@@ -92,7 +92,7 @@ def job_cost(
     prices, runs = ledger.prices, ledger.runs
     works = [_work_cost(prices, each, [run for run in runs if run.work == each]) for each in _works(plan)]
     formats = _by_format(plan, prices, runs, sizes, writes_bucket=writes_bucket)
-    muxes = {mux_of(each.format) for each in plan.outputs}
+    muxes = {mux_of(each.label) for each in plan.outputs}
     elsewhere = [run for run in runs if run.work not in muxes and run.work not in set(_works(plan))]
     total = sum(formats.values()) + prices.of_moved(ledger.moved_bytes) + _nanos(prices, elsewhere)
     cpu_tenths = sum(run.cpu_tenths for run in runs)
@@ -140,12 +140,11 @@ def _by_format(
     nanos: dict[str, int] = {}
     users: dict[str, list[str]] = {}
     for output in plan.outputs:
-        size = sizes[output.format]
-        mux = _nanos(prices, (run for run in runs if run.work == mux_of(output.format)))
-        nanos[output.format] = mux + prices.of_stored(size) + prices.of_moved(size) * writes_bucket
-        for work in (output.video, *output.tracks):
-            if work is not None:
-                users.setdefault(work, []).append(output.format)
+        size = sizes[output.label]
+        mux = _nanos(prices, (run for run in runs if run.work == mux_of(output.label)))
+        nanos[output.label] = mux + prices.of_stored(size) + prices.of_moved(size) * writes_bucket
+        for work in (*output.videos, *output.tracks):
+            users.setdefault(work, []).append(output.label)
     for work, formats in users.items():
         spent = _nanos(prices, (run for run in runs if run.work == work))
         for format, share in zip(formats, shares(spent, len(formats)), strict=True):

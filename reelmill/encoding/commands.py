@@ -1,4 +1,4 @@
-"""Builds the argv of every ffmpeg run. Pure; the only module that uses the graph builder.
+"""Builds the argv of every ffmpeg run. Pure.
 
 Times are exact until they are printed here, in microseconds, the unit in which ffmpeg reads them.
 """
@@ -7,13 +7,17 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from fractions import Fraction
+from math import floor
 from pathlib import Path
 from typing import Any
 
 import ffmpeg  # pyright: ignore[reportMissingTypeStubs]
 
+from reelmill.encoding.filters import filtered
+from reelmill.encoding.overlaid import Overlaid
 from reelmill.formats import FORMATS
 from reelmill.media.containers import demuxer_whitelist
+from reelmill.media.images import Image
 from reelmill.media.source import Source
 from reelmill.planning.plan import OutputPlan, Segment, TrackRendition, VideoRendition
 from reelmill.profiles.encoders import AUDIO_ENCODERS, VIDEO_ENCODERS
@@ -27,20 +31,38 @@ QUICKTIME_LANGUAGES = {
 }  # fmt: skip
 """ISO 639-2 has two codes for some languages; QuickTime knows them by the bibliographic one only."""
 
-_QUIET = ("-y", "-nostdin", "-hide_banner", "-loglevel", "level+warning", "-nostats", "-progress", "pipe:1")
+_NOTHING = Overlaid()
+_NO_INTERVAL = 1_000_000
+"""Frames from keyframe to keyframe that no segment has: the encoder makes none but those it is told to."""
+QUIET = ("-y", "-nostdin", "-hide_banner", "-loglevel", "level+warning", "-nostats", "-progress", "pipe:1")
 _NOTHING_ELSE: dict[str, Any] = {"an": None, "sn": None, "dn": None, "map_metadata": -1, "map_chapters": -1}
 _SUBTITLE_ENCODERS = {"mov_text": "mov_text", "subrip": "subrip", "ass": "ass", "webvtt": "webvtt"}
 
 
 def encode_argv(
     tool: str, source: Source, media: Readable, rendition: VideoRendition, segment: Segment, *,
-    threads: int, max_pixels: int, out: Path,
+    threads: int, max_pixels: int, out: Path, above: Overlaid = _NOTHING,
 ) -> Argv:  # fmt: skip
     """Encode one segment of one rendition into an mp4 piece whose first frame has time 0.
 
     Decoding starts at the segment's entry, early enough, and `trim` keeps exactly the frames of its range; filters that
     look at several frames come before it, so that a piece is what one run over the whole source would have made there.
+    `above` is what is laid over them.
     """
+    stream = _frames_of(source, media, rendition, segment, threads, max_pixels, above)
+    output = ffmpeg.output(
+        stream, f"file:{out}", format="mp4", fps_mode="passthrough", enc_time_base=str(rendition.time_base),
+        video_track_timescale=rendition.time_base.denominator, **_NOTHING_ELSE,
+        **_encoder_options(rendition, segment, threads),
+    )  # fmt: skip
+    return _argv(tool, output)
+
+
+def _frames_of(
+    source: Source, media: Readable, rendition: VideoRendition, segment: Segment, threads: int, max_pixels: int,
+    above: Overlaid,
+) -> Any:  # fmt: skip
+    """Return the node that gives the frames of a segment as they are to be encoded, the first at time 0."""
     assert source.video is not None
     options = {"copyts": None, "noaccurate_seek": None, "threads": 1 if threads == 1 else 0, "max_pixels": max_pixels}
     # A picture that changes its size midway is scaled; building the filters anew would lose the frames inside them.
@@ -48,48 +70,38 @@ def encode_argv(
     if segment.entry_s is not None:
         options |= {"ss": seconds(segment.entry_s - source.start_s)}
     stream: Any = _source_input(source, media, **options)[str(rendition.stream_index)]
-    for name, arguments in _filters(rendition, segment, source.video.time_base):
-        stream = stream.filter(name, **arguments)
-    if rendition.pad != (0, 0):
-        stream = _padded(stream, rendition)
-    stream = stream.filter("setsar", sar=str(rendition.sample_aspect_ratio)).filter("setpts", expr=_less(segment.start))
-    output = ffmpeg.output(
-        stream, f"file:{out}", format="mp4", fps_mode="passthrough", enc_time_base=str(rendition.time_base),
-        video_track_timescale=rendition.time_base.denominator, **_NOTHING_ELSE,
-        **_encoder_options(rendition, threads),
+    laid_over = [
+        _image_input(image, each, max_pixels) for image, each in zip(_images_of(rendition), above.images, strict=True)
+    ]
+    return filtered(stream, source, rendition, segment, laid_over, above.font)
+
+
+def quality_argv(
+    tool: str, source: Source, media: Readable, rendition: VideoRendition, segment: Segment, piece: Path, log: Path, *,
+    every_frames: int, threads: int, max_pixels: int, above: Overlaid,
+) -> Argv:  # fmt: skip
+    """Compare a piece, one of `every_frames` frames, with what it was encoded of; `log` gets the numbers."""
+    wanted = _frames_of(source, media, rendition, segment, threads, max_pixels, above)
+    made = ffmpeg.input(f"file:{piece}", f="mov", protocol_whitelist="file", format_whitelist=demuxer_whitelist("mov"))
+    both = [each.filter("format", pix_fmts=rendition.pixel_format) for each in (made["v:0"], wanted)]
+    compared = ffmpeg.filter(
+        both, "libvmaf", log_path=str(log), log_fmt="json", n_threads=threads, n_subsample=every_frames,
+        feature="name=psnr|name=float_ssim",
     )  # fmt: skip
-    return _argv(tool, output)
+    return _argv(tool, ffmpeg.output(compared, "pipe:", format="null"))
 
 
-def _filters(rendition: VideoRendition, segment: Segment, time_base: Fraction) -> Iterable[tuple[str, dict[str, Any]]]:
-    if rendition.deinterlace:
-        yield "bwdif", {"mode": "send_frame"}
-        yield "settb", {"expr": str(time_base)}  # it counts in half ticks
-    if rendition.frame_rate:
-        yield "setpts", {"expr": _less(rendition.first_pts)}
-        yield "fps", {"fps": str(rendition.frame_rate)}
-    if not segment.is_whole:
-        yield "trim", {"start_pts": segment.start} | ({} if segment.end is None else {"end_pts": segment.end})
-    size: dict[str, Any] = {"w": rendition.width, "h": rendition.height}
-    yield "scale", size | ({"interl": -1} if rendition.interlaced else {})
-    yield "format", {"pix_fmts": rendition.pixel_format}
+def _images_of(rendition: VideoRendition) -> list[Image]:
+    return [each.image for each in rendition.overlays if each.image is not None]
 
 
-def _padded(stream: Any, rendition: VideoRendition) -> Any:
-    """Repeat the last column or row, of luma only: subsampled chroma of an odd size reaches over the edge already."""
-    right, bottom = rendition.pad
-    planes = stream.filter_multi_output("extractplanes", planes="y+u+v")
-    luma = planes[0].filter("pad", w=rendition.width + right, h=rendition.height + bottom)
-    luma = luma.filter("fillborders", right=right, bottom=bottom, mode="smear")
-    joined = [luma, planes[1], planes[2]]
-    return ffmpeg.filter(joined, "mergeplanes", mapping="0x001020", format=rendition.pixel_format)
+def _image_input(image: Image, media: Readable, max_pixels: int) -> Any:
+    address, protocols = _address(media)
+    options = {"format_whitelist": demuxer_whitelist(image.demuxer), "max_pixels": max_pixels}
+    return ffmpeg.input(address, f=image.demuxer, protocol_whitelist=protocols, **options)["v:0"]
 
 
-def _less(pts: int) -> str:
-    return f"PTS-{pts}" if pts >= 0 else f"PTS+{-pts}"
-
-
-def _encoder_options(rendition: VideoRendition, threads: int) -> dict[str, Any]:
+def _encoder_options(rendition: VideoRendition, segment: Segment, threads: int) -> dict[str, Any]:
     encoder = VIDEO_ENCODERS[rendition.codec]
     options: dict[str, Any] = {"c:v": encoder.encoder}
     if rendition.crf is not None:
@@ -100,6 +112,10 @@ def _encoder_options(rendition: VideoRendition, threads: int) -> dict[str, Any]:
         options |= {"maxrate": rendition.max_bitrate_bps, "bufsize": rendition.vbv_buffer_bits}
     if rendition.keyframe_interval_frames is not None:
         options["g"] = rendition.keyframe_interval_frames
+    if rendition.fixed_keyframes:
+        options["g"] = _NO_INTERVAL
+        after = ((time - segment.start) * rendition.time_base for time in segment.keyframes)
+        options |= {"force_key_frames": ",".join(map(_whole_micros, after))} if segment.keyframes else {}
     if not rendition.b_frames:
         options["bf"] = 0
     if rendition.interlaced:
@@ -110,18 +126,21 @@ def _encoder_options(rendition: VideoRendition, threads: int) -> dict[str, Any]:
 def _codec_options(rendition: VideoRendition, threads: int) -> dict[str, Any]:
     """Options that only one encoder has: its preset, its threads, and what makes it behave like the others."""
     preset = {} if rendition.preset is None else {"preset": rendition.preset}
+    fixed = rendition.fixed_keyframes
     match rendition.codec:
         case "h264":
-            return {**preset, "threads": threads}
+            return {**preset, "threads": threads} | ({"sc_threshold": 0, "forced-idr": 1} if fixed else {})
         case "hevc":
             pools = f"pools={'none' if threads == 1 else threads}:frame-threads={min(threads, 3)}"
-            return {**preset, "x265-params": f"log-level=error:{pools}", "tag:v": "hvc1"}
+            closed = ":scenecut=0:open-gop=0" if fixed else ""
+            options = {**preset, "x265-params": f"log-level=error:{pools}{closed}", "tag:v": "hvc1"}
+            return options | ({"forced-idr": 1} if fixed else {})
         case "vp9":
             speed = {} if rendition.preset is None else {"cpu-used": rendition.preset}
             rate = {} if rendition.bitrate_bps is not None else {"b:v": 0}
             return {**speed, **rate, "row-mt": 1, "threads": threads}
         case _:
-            return {**preset, "svtav1-params": f"lp={threads}"}
+            return {**preset, "svtav1-params": f"lp={threads}{':scd=0' if fixed else ''}"}
 
 
 def track_argv(tool: str, source: Source, media: Readable, track: TrackRendition, out: Path) -> Argv:
@@ -209,7 +228,7 @@ def mux_argv(
     options += _labels(source, [track for track, _ in tracks], container.muxer, has_video=video is not None)
     options += [word for name, value in container.muxer_options.items() for word in (f"-{name}", value)]
     copy_times = [] if container.is_audio_only else ["-copyts"]
-    return [tool, *_QUIET, *copy_times, *inputs, *maps, *options, "-f", container.muxer, f"file:{out}"]
+    return [tool, *QUIET, *copy_times, *inputs, *maps, *options, "-f", container.muxer, f"file:{out}"]
 
 
 def _labels(source: Source, tracks: Sequence[TrackRendition], muxer: str, *, has_video: bool) -> Iterable[str]:
@@ -271,7 +290,7 @@ def scan_argv(tool: str, source: Source, media: Readable, *, max_pixels: int) ->
         stream, "pipe:1", format="framecrc", fps_mode="passthrough", enc_time_base=str(source.video.time_base),
         **{"c:v": "wrapped_avframe"},
     )  # fmt: skip
-    return [tool, *_QUIET[:6], *ffmpeg.get_args(output)]
+    return [tool, *QUIET[:6], *ffmpeg.get_args(output)]
 
 
 def seconds(value: Fraction) -> str:
@@ -279,6 +298,11 @@ def seconds(value: Fraction) -> str:
     micros = round(value * 1_000_000)
     whole, rest = divmod(abs(micros), 1_000_000)
     return f"{'-' if micros < 0 else ''}{whole}.{rest:06d}"
+
+
+def _whole_micros(value: Fraction) -> str:
+    """Print a time for ffmpeg, never late: it takes the first frame at or after it."""
+    return seconds(Fraction(floor(value * 1_000_000), 1_000_000)).rstrip("0").rstrip(".")
 
 
 def _escaped(text: str) -> str:
@@ -299,9 +323,10 @@ def _address(media: Readable) -> tuple[str, str]:
 
 
 def _argv(tool: str, output: Any) -> Argv:
-    return [tool, *_QUIET, *ffmpeg.get_args(output)]
+    return [tool, *QUIET, *ffmpeg.get_args(output)]
 
 
 __all__ = [
-    "encode_argv", "join_list_text", "metadata_text", "mux_argv", "scan_argv", "seconds", "track_argv",
+    "QUIET", "encode_argv", "join_list_text", "metadata_text", "mux_argv", "quality_argv", "scan_argv", "seconds",
+    "track_argv",
 ]  # fmt: skip

@@ -11,7 +11,7 @@ from reelmill.encoding.commands import join_list_text, metadata_text, mux_argv
 from reelmill.encoding.running import run_ffmpeg
 from reelmill.errors import VerifyFailed
 from reelmill.media.tool import ToolRun, ffmpeg_path
-from reelmill.planning.plan import OutputPlan, Plan
+from reelmill.planning.plan import OutputPlan, Plan, VideoRendition
 from reelmill.records import PieceRecord, TrackRecord, refuse_foreign_parameters
 from reelmill.storage.pinning import opened
 from reelmill.workspace import Workspace
@@ -37,12 +37,8 @@ def merge_output(
         video = plan.rendition(output.video) if output.video else None
         join_list = media = None
         if video is not None and video.segments:
-            records = sorted(pieces[video.id], key=lambda record: record.segment)
-            if [record.segment for record in records] != [segment.number for segment in video.segments]:
-                raise VerifyFailed(f"{output.file_name}: the pieces of {video.id} are not those of the plan")
-            refuse_foreign_parameters(records)
             join_list = folder / f"{output.format}.ffconcat"
-            join_list.write_text(join_list_text(video, [workspace.fetch(record, folder) for record in records]))
+            join_list.write_text(join_list_text(video, fetch_pieces(output, video, pieces, workspace, folder)))
         elif video is not None:
             media = open_files.enter_context(opened(plan.source.pinned))
         metadata = folder / f"{output.format}.ffmetadata"
@@ -52,4 +48,22 @@ def merge_output(
             ffmpeg_path(), plan.source, media, output,
             video=video, join_list=join_list, tracks=made, metadata=metadata, out=out,
         )  # fmt: skip
-        return run_ffmpeg(argv, attempt=attempt, work=mux_of(output.format))
+        return run_ffmpeg(argv, attempt=attempt, work=mux_of(output.label))
+
+
+def fetch_pieces(
+    output: OutputPlan,
+    video: VideoRendition,
+    pieces: Mapping[str, list[PieceRecord]],
+    workspace: Workspace,
+    folder: Path,
+) -> list[Path]:
+    """Return the pieces of a rendition as files of this machine, in the plan's order.
+
+    Raises VerifyFailed when one is missing, doubled or foreign, SegmentInexact, StoreFailed.
+    """
+    records = sorted(pieces[video.id], key=lambda record: record.segment)
+    if [record.segment for record in records] != [segment.number for segment in video.segments]:
+        raise VerifyFailed(f"{output.file_name}: the pieces of {video.id} are not those of the plan")
+    refuse_foreign_parameters(records)
+    return [workspace.fetch(record, folder) for record in records]

@@ -21,7 +21,7 @@ from reelmill.manifest import Check, OutputReport, OutputStream
 from reelmill.media.containers import open_container
 from reelmill.media.demuxers import demuxer_of
 from reelmill.media.packets import is_hidden
-from reelmill.media.source import VideoStream
+from reelmill.media.source import Colour, VideoStream
 from reelmill.media.streams import describe_streams, first_frame
 from reelmill.planning.plan import LeftOut, OutputPlan, Plan, TrackRendition, VideoRendition
 from reelmill.records import PieceRecord, TrackRecord
@@ -66,13 +66,13 @@ def verify_output(
     """
     video = plan.rendition(output.video) if output.video else None
     joins = list(accumulate(segment.frames for segment in video.segments[:-1])) if video else []
-    found = _read(path, joins, in_order=not FORMATS[output.format].reorders_frames)
+    found = read_output(path, joins, in_order=not FORMATS[output.format].reorders_frames)
     renditions: list[VideoRendition | TrackRendition] = [video] if video else []
     renditions += [plan.track(each) for each in output.tracks]
-    checks = [_check_streams(found, plan, renditions)]
+    checks = [check_streams(found, plan, renditions)]
     if checks[0].passed and video is not None and expected is not None:
-        checks += _check_video(found, plan, video, expected)
-        checks += _check_pieces(found, pieces)
+        checks += check_video(found, plan, video, expected)
+        checks += check_pieces(found, pieces)
     if checks[0].passed:
         checks += _check_tracks(found, plan, output, tracks, video)
         checks += _check_chapters(found, plan, output)
@@ -82,7 +82,7 @@ def verify_output(
     return _report(path, plan, output, found, renditions, checks)
 
 
-def _read(path: Path, joins: Sequence[int], *, in_order: bool) -> Found:
+def read_output(path: Path, joins: Sequence[int], *, in_order: bool) -> Found:
     """Read every packet once. With `in_order` frames are stored as they are shown: the reader need not guess."""
     found = Found()
     demuxer = demuxer_of(path)
@@ -124,7 +124,8 @@ def _read(path: Path, joins: Sequence[int], *, in_order: bool) -> Found:
     return found
 
 
-def _check_streams(found: Found, plan: Plan, renditions: Sequence[VideoRendition | TrackRendition]) -> Check:
+def check_streams(found: Found, plan: Plan, renditions: Sequence[VideoRendition | TrackRendition]) -> Check:
+    """Compare the kinds and codecs of the streams with the renditions'; none may be empty."""
     wanted = [
         (each.kind, each.codec) if isinstance(each, TrackRendition) else ("video", _codec(plan, each))
         for each in renditions
@@ -145,7 +146,8 @@ def _codec(plan: Plan, video: VideoRendition) -> str:
     return plan.source.video.codec if video.codec == "copy" else video.codec
 
 
-def _check_video(found: Found, plan: Plan, video: VideoRendition, expected: array[int]) -> list[Check]:
+def check_video(found: Found, plan: Plan, video: VideoRendition, expected: array[int]) -> list[Check]:
+    """Compare the frames with the plan's: number, times, size, colour, and that every join decodes."""
     checks = [
         Check(
             name="frames", passed=len(found.video_times) == len(expected),
@@ -164,7 +166,7 @@ def _check_video(found: Found, plan: Plan, video: VideoRendition, expected: arra
     return checks
 
 
-def _check_pieces(found: Found, pieces: Sequence[PieceRecord]) -> list[Check]:
+def check_pieces(found: Found, pieces: Sequence[PieceRecord]) -> list[Check]:
     """Every piece must be there, whole, once and in its place: known by the digest it had when it was checked."""
     if not pieces or found.joins is None:
         return []
@@ -192,7 +194,7 @@ def _check_times(found: Found, video: VideoRendition, expected: array[int]) -> C
 
 def _check_shape(found: Found, video: VideoRendition) -> Check:
     assert found.video is not None
-    wanted = (video.width + video.pad[0], video.height + video.pad[1])
+    wanted = video.size
     has = (found.video.width, found.video.height)
     ratio, wanted_ratio = found.video.sample_aspect_ratio, video.sample_aspect_ratio
     same_shape = abs(ratio / wanted_ratio - 1) < Fraction(1, 100)
@@ -203,10 +205,15 @@ def _check_shape(found: Found, video: VideoRendition) -> Check:
 
 
 def _check_colour(found: Found, plan: Plan, video: VideoRendition) -> Check:
-    """What the source says of its colour, the output must say too; what the source leaves open may be filled in."""
+    """What the source says of its colour, the output must say too; what the source leaves open may be filled in.
+
+    SDR that was made of HDR is in BT.709.
+    """
     assert found.video is not None
     assert plan.source.video is not None
     source, has = plan.source.video.colour, found.video.colour
+    if video.tone_map:
+        source = Colour(range=1, primaries=1, transfer=1, matrix=1)
     wrong: list[str] = []
     for name, unsaid in (("primaries", 2), ("transfer", 2), ("matrix", 2), ("range", 0)):
         said, kept = getattr(source, name), getattr(has, name)
@@ -214,6 +221,8 @@ def _check_colour(found: Found, plan: Plan, video: VideoRendition) -> Check:
         if said not in (unsaid, kept) and not is_rgb and not (name == "range" and kept == 0 and said == 1):
             wrong.append(f"{name} {kept}, planned {said}")
     wanted_hdr = set(plan.source.video.hdr) - {"dolby_vision"}
+    if video.tone_map:
+        wanted_hdr = set[str]()
     missing = wanted_hdr - set(found.video.hdr) if "10" in video.pixel_format or video.codec == "copy" else set[str]()
     wrong += [f"{each} is missing" for each in sorted(missing)]
     return Check(name="colour", passed=not wrong, found="; ".join(wrong) or "as in the source")
@@ -233,15 +242,20 @@ def _check_tracks(
     tick_s = float(1 / output.avi_frame_rate) if output.avi_frame_rate else float(video.time_base if video else 0)
     checks: list[Check] = []
     for number, name in enumerate(output.tracks, start=0 if video is None else 1):
-        record = tracks[name]
-        if plan.track(name).kind != "audio":
-            continue
-        starts_s = _offset(float(found.spans[number][0]) - moved_s, record)
-        ends_s = float(found.spans[number][1]) - moved_s - record.end_s
-        close = abs(starts_s) <= _TRACK_START_SLACK_S + tick_s and abs(ends_s) <= _TRACK_END_SLACK_S + tick_s
-        evidence = f"{starts_s * 1e3:+.1f} ms at the start, {ends_s * 1e3:+.1f} ms at the end"
-        checks.append(Check(name=f"audio offset {number}", passed=close, found=evidence))
+        if plan.track(name).kind == "audio":
+            checks.append(check_track(number, found.spans[number], tracks[name], moved_s, tick_s))
     return checks
+
+
+def check_track(
+    number: int, span_s: tuple[Fraction, Fraction], record: TrackRecord, moved_s: float, tick_s: float
+) -> Check:
+    """Compare an audio track's start and end with its record's, which count from `moved_s` of the output."""
+    starts_s = _offset(float(span_s[0]) - moved_s, record)
+    ends_s = float(span_s[1]) - moved_s - record.end_s
+    close = abs(starts_s) <= _TRACK_START_SLACK_S + tick_s and abs(ends_s) <= _TRACK_END_SLACK_S + tick_s
+    evidence = f"{starts_s * 1e3:+.1f} ms at the start, {ends_s * 1e3:+.1f} ms at the end"
+    return Check(name=f"audio offset {number}", passed=close, found=evidence)
 
 
 def _check_chapters(found: Found, plan: Plan, output: OutputPlan) -> list[Check]:

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import hashlib
 from fractions import Fraction
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import field_serializer
 
 from reelmill.formats import FormatName
+from reelmill.media.images import Image
 from reelmill.media.source import Frozen, Source
+from reelmill.profiles.picture import Denoise, Position
+
+_WHERE_IT_LIES: Any = {"image": {"location", "version"}}
 
 
 class Segment(Frozen):
@@ -25,6 +29,8 @@ class Segment(Frozen):
     entry_s: Fraction | None
     frames: int
     times_digest: str | None
+    keyframes: tuple[int, ...] = ()
+    """Times inside the range at which the encoder must begin anew, besides the first."""
 
     @property
     def is_whole(self) -> bool:
@@ -32,11 +38,33 @@ class Segment(Frozen):
         return self.number == 0 and self.end is None
 
 
+class PlannedOverlay(Frozen):
+    """What is laid over the picture from `start_s` to before `end_s` of the source: an image, a text, or a clock.
+
+    `height` is that of the image or of a line of text, `width` the image's; these and `margin` in pixels. `font` names
+    the font by its content.
+    """
+
+    image: Image | None
+    text: str | None
+    position: Position
+    margin: int
+    width: int
+    height: int
+    opacity: float
+    colour: str
+    start_s: Fraction
+    end_s: Fraction | None
+    font: str | None = None
+
+
 class VideoRendition(Frozen):
     """One encode of the video, of which every output that needs just this gets a copy.
 
-    Sizes in pixels. `pad` counts the columns and rows repeated at the right and the bottom edge, for codecs that take
-    even sizes only. With `codec` "copy" nothing is encoded and there are no segments.
+    Sizes in pixels. The upright picture is cut to `crop` (x, y, width, height), scaled to `width` and `height`, and
+    gets black `bars` at the left, top, right and bottom. `pad` counts the columns and rows repeated at the right and
+    the bottom edge, for codecs that take even sizes only. With `codec` "copy" nothing is encoded and there are no
+    segments.
     """
 
     id: str
@@ -61,7 +89,26 @@ class VideoRendition(Frozen):
     time_base: Fraction
     first_pts: int
     """Time of the first frame, in the time base of the source's stream. Resampled times count from it."""
+    fixed_keyframes: bool = False
+    """Whether keyframes are where each segment says and nowhere else, and nothing refers over them."""
+    crop: tuple[int, int, int, int] | None = None
+    bars: tuple[int, int, int, int] = (0, 0, 0, 0)
+    denoise: Denoise = "none"
+    tone_map: bool = False
+    """Whether HDR becomes SDR, in BT.709."""
+    overlays: tuple[PlannedOverlay, ...] = ()
     segments: tuple[Segment, ...] = ()
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Width and height of the output's picture."""
+        left, top, right, bottom = self.bars
+        return left + self.width + self.pad[0] + right, top + self.height + self.pad[1] + bottom
+
+    @property
+    def keyframes(self) -> tuple[int, ...]:
+        """Times at which a keyframe is planned, where keyframes are fixed."""
+        return tuple(time for segment in self.segments for time in (segment.start, *segment.keyframes))
 
     @property
     def frames(self) -> int:
@@ -70,7 +117,7 @@ class VideoRendition(Frozen):
     @property
     def recipe(self) -> str:
         """Everything that decides the samples of a piece except its range, as one string."""
-        return self.model_dump_json(exclude={"id", "segments"})
+        return self.model_dump_json(exclude={"id": True, "segments": True, "overlays": {"__all__": _WHERE_IT_LIES}})
 
 
 class TrackRendition(Frozen):
@@ -105,8 +152,20 @@ class LeftOut(Frozen):
     reason: str
 
 
+class PackagePlan(Frozen):
+    """How the renditions of one output are offered for streaming. `rungs` are video renditions, the largest first."""
+
+    formats: tuple[FormatName, ...]
+    rungs: tuple[str, ...]
+    default_audio: str | None
+    file_per_segment: bool
+    segment_s: Fraction
+    frame_rate: Fraction | None
+    """What the video is said to have; None without video."""
+
+
 class OutputPlan(Frozen):
-    """One output file: which renditions it is muxed from."""
+    """One output file: which renditions it is muxed from. Or a folder of many: which renditions are in `package`."""
 
     format: FormatName
     file_name: str
@@ -114,6 +173,24 @@ class OutputPlan(Frozen):
     tracks: tuple[str, ...]
     left_out: tuple[LeftOut, ...]
     avi_frame_rate: Fraction | None = None
+    package: PackagePlan | None = None
+
+    @property
+    def videos(self) -> tuple[str, ...]:
+        """Every video rendition that is in the output."""
+        if self.package is not None:
+            return self.package.rungs
+        return (self.video,) if self.video else ()
+
+    @property
+    def label(self) -> str:
+        """What the output is called where formats are listed: all of them, of a folder."""
+        return ", ".join(self.package.formats) if self.package else self.format
+
+    @property
+    def public_name(self) -> str:
+        """Key of the output below the job's own place; that of a folder ends in a slash."""
+        return f"{self.file_name}/" if self.package else self.file_name
 
 
 class EncodeTask(Frozen):

@@ -32,14 +32,15 @@ class Cut:
 
 
 def choose_cut(
-    index: FrameIndex, *, target_s: float | None, default_s: float, workers: int, most_segments: int, lead: int = 0
-) -> Cut:
+    index: FrameIndex, *, target_s: float | None, default_s: float, workers: int, most_segments: int, lead: int = 0,
+    allowed: Sequence[int] = (),
+) -> Cut:  # fmt: skip
     """Choose where to cut.
 
     With `target_s`, what the user asked for, segments are that long; otherwise `default_s` at most, shorter when there
     would be fewer segments than `workers`, but never under SHORTEST_USEFUL_S. A cut lies on a clean keyframe where one
-    is near, on any frame otherwise. Unless the user asked for it, no cut is made where decoding up to it would cost
-    more than it gains.
+    is near, on any frame otherwise; where some frames are `allowed`, on the nearest of those. Unless the user asked for
+    it, no cut is made where decoding up to it would cost more than it gains.
     """
     if index.fault:
         return Cut((), f"not cut: {index.fault}")
@@ -50,7 +51,7 @@ def choose_cut(
         return Cut((), f"not cut: {float(duration):.1f} s are encoded as fast in one piece")
     boundaries: tuple[int, ...] = ()
     while count > 1:
-        boundaries = _boundaries(index, count)
+        boundaries = _boundaries(index, count, allowed)
         asked = target_s is not None
         if not boundaries or asked or _lead_frames(index, boundaries, lead) <= _MAX_LEAD_SHARE * len(index):
             break
@@ -69,15 +70,16 @@ def _segment_count(duration_s: Fraction, target_s: float | None, default_s: floa
     return min(count, int(duration_s / SHORTEST_USEFUL_S)) if count > 1 else 1
 
 
-def _boundaries(index: FrameIndex, count: int) -> tuple[int, ...]:
+def _boundaries(index: FrameIndex, count: int, allowed: Sequence[int]) -> tuple[int, ...]:
     """Return the start times of segments 1 to `count - 1`: distinct times of shown frames."""
     step = Fraction(index.end - index.first, count)
     clean = [entry.pts for entry in index.entries if entry.is_clean]
     chosen: list[int] = []
     for number in range(1, count):
         ideal = index.first + number * step
-        near = _nearest(clean, ideal)
-        frame = near if near is not None and abs(near - ideal) <= step * _SNAP_SHARE else index.at_or_after(ceil(ideal))
+        near = _nearest(allowed or clean, ideal)
+        is_near = near is not None and (bool(allowed) or abs(near - ideal) <= step * _SNAP_SHARE)
+        frame = near if is_near else index.at_or_after(ceil(ideal))
         frame = None if frame is None else index.at_or_after(frame)
         if frame is not None and frame > (chosen[-1] if chosen else index.first):
             chosen.append(frame)

@@ -90,7 +90,7 @@ def allowed_values(field: FieldInfo) -> str:
         return ", ".join(choices)
     if field.annotation is bool:
         return "true, false"
-    return "fields of its own" if _is_model(field.annotation) else "text"
+    return "fields of its own" if _model_in(field.annotation) else "text"
 
 
 def shown(value: object) -> str:
@@ -117,13 +117,17 @@ def _choices(annotation: Any) -> Iterator[str]:
         yield from _choices(inner)
 
 
-def _is_model(annotation: Any) -> bool:
-    return isinstance(annotation, type) and issubclass(annotation, BaseModel)
+def _model_in(annotation: Any) -> type[BaseModel] | None:
+    """Return the model that a field holds, alone or several of it."""
+    for each in (annotation, *get_args(annotation)):
+        if isinstance(each, type) and issubclass(each, BaseModel):
+            return each
+    return None
 
 
 def _model_at(model: type[BaseModel], loc: tuple[int | str, ...]) -> type[BaseModel]:
     field = _field_at(model, loc)
-    return cast("type[BaseModel]", field.annotation) if field and _is_model(field.annotation) else model
+    return (_model_in(field.annotation) if field else None) or model
 
 
 def _field_at(model: type[BaseModel], loc: tuple[int | str, ...]) -> FieldInfo | None:
@@ -134,5 +138,5 @@ def _field_at(model: type[BaseModel], loc: tuple[int | str, ...]) -> FieldInfo |
         field = model.model_fields.get(part)
         if field is None:
             return None
-        model = cast("type[BaseModel]", field.annotation) if _is_model(field.annotation) else model
+        model = _model_in(field.annotation) or model
     return field

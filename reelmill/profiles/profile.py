@@ -14,9 +14,11 @@ from reelmill.profiles import video as video_rules
 from reelmill.profiles.audio import AudioSettings
 from reelmill.profiles.encoders import AUDIO_ENCODERS, VIDEO_ENCODERS
 from reelmill.profiles.problems import Problem, not_allowed, refuse
+from reelmill.profiles.quality import QualitySettings
+from reelmill.profiles.streaming import Rung, StreamingSettings, ladder_problems, rung_video
 from reelmill.profiles.video import VideoSettings
 
-__all__ = ["AudioSettings", "Profile", "VideoSettings", "check_formats", "codec_for"]
+__all__ = ["AudioSettings", "Profile", "Rung", "StreamingSettings", "VideoSettings", "check_formats", "codec_for"]
 
 
 class Profile(BaseModel):
@@ -51,8 +53,21 @@ class Profile(BaseModel):
         default_factory=AudioSettings, json_schema_extra={"position": 6},
         description="How the audio is encoded",
     )  # fmt: skip
+    ladder: tuple[Rung, ...] = Field(
+        default=(), max_length=12, strict=False,
+        json_schema_extra={"position": 7, "allowed": "at most 12 rungs, the largest first"},
+        description="Renditions of HLS and DASH; one, as `video` says, when left out",
+    )  # fmt: skip
+    streaming: StreamingSettings = Field(
+        default_factory=StreamingSettings, json_schema_extra={"position": 8},
+        description="How HLS and DASH are cut",
+    )  # fmt: skip
+    quality: QualitySettings = Field(
+        default_factory=QualitySettings, json_schema_extra={"position": 9},
+        description="Whether what was encoded is compared with the source, and how good it must be",
+    )  # fmt: skip
     copy_when_fits: bool = Field(
-        default=False, json_schema_extra={"position": 7},
+        default=False, json_schema_extra={"position": 10},
         description="Copy a stream that already is what the format needs instead of encoding it again",
     )  # fmt: skip
 
@@ -73,7 +88,7 @@ class Profile(BaseModel):
 
     @model_validator(mode="after")
     def _fits_its_formats(self) -> Self:
-        refuse(_format_problems(self, self.formats))
+        refuse((*ladder_problems(self.video, self.ladder), *_format_problems(self, self.formats)))
         return self
 
 
@@ -100,7 +115,21 @@ def _format_problems(profile: Profile, formats: tuple[FormatName, ...]) -> Itera
     for container in containers:
         if not container.is_audio_only or only_audio:
             yield from _video_problems(profile.video, container)
+        if container.packaged:
+            yield from _rung_problems(profile, container)
         yield from _audio_problems(profile.audio, container)
+
+
+def _rung_problems(profile: Profile, container: Format) -> Iterator[Problem]:
+    if profile.video.codec == "copy":
+        yield not_allowed(
+            "video.codec", "copy", ", ".join(container.video_codecs), f", {container.name} needs keyframes of its own"
+        )
+        return
+    for number, rung in enumerate(profile.ladder):
+        for problem in _video_problems(rung_video(profile.video, rung), container):
+            if problem.field not in ("video.codec", "video.preset", "video.pixel_format"):  # said already
+                yield problem._replace(field=f"ladder.{number}.{problem.field.removeprefix('video.')}")
 
 
 def _video_problems(video: VideoSettings, container: Format) -> Iterator[Problem]:

@@ -15,8 +15,10 @@ from pydantic.fields import FieldInfo
 from reelmill.formats import FORMATS
 from reelmill.profiles.encoders import AUDIO_ENCODERS, VIDEO_ENCODERS
 from reelmill.profiles.loading import MAX_PROFILE_BYTES, builtin_profiles
+from reelmill.profiles.picture import Crop, Overlay
 from reelmill.profiles.problems import allowed_values, shown
-from reelmill.profiles.profile import AudioSettings, Profile, VideoSettings
+from reelmill.profiles.profile import AudioSettings, Profile, Rung, StreamingSettings, VideoSettings
+from reelmill.profiles.quality import QualitySettings
 
 EXAMPLE = """\
 version: 1
@@ -78,7 +80,12 @@ def profiles_reference() -> str:
         _INTRODUCTION,
         "## Fields of a profile\n\n" + _fields(Profile),
         "## Fields of `video`\n\n" + _fields(VideoSettings),
+        "## Fields of `crop`\n\n" + _fields(Crop),
+        "## Fields of an overlay\n\n" + _fields(Overlay),
         "## Fields of `audio`\n\n" + _fields(AudioSettings),
+        "## Fields of a rung of `ladder`\n\n" + _fields(Rung),
+        "## Fields of `streaming`\n\n" + _fields(StreamingSettings),
+        "## Fields of `quality`\n\n" + _fields(QualitySettings),
         "## Built-in profiles\n\n" + _built_in(),
         _HOLDS + "\n" + _formats(),
         "## Encoders\n\n" + _video_encoders() + "\n" + _audio_encoders(),
@@ -96,12 +103,14 @@ def _fields(model: type[BaseModel]) -> str:
 
 def _kind(field: FieldInfo) -> str:
     names = {int: "whole number", float: "number", bool: "truth value", str: "text"}
+    if get_origin(field.annotation) is tuple:
+        return "list"
     for kind in (field.annotation, *get_args(field.annotation)):
         if kind in names:
             return names[kind]
         if isinstance(kind, type) and issubclass(kind, BaseModel):
             return "fields"
-    return "list" if get_origin(field.annotation) is tuple else "choice"
+    return "choice"
 
 
 def _default(field: FieldInfo) -> str:
@@ -126,7 +135,9 @@ def _video_summary(profile: Profile) -> str:
     quality = None if video.crf is None else f"CRF {video.crf:g}"
     preset = None if video.preset is None else f"preset {video.preset}"
     box = f"within {video.width} x {video.height}" if video.width and video.height else None
-    return _listed(part for part in (video.codec, quality, preset, box) if part)
+    ladder = profile.ladder
+    rungs = f"{len(ladder)} rungs, {ladder[0].height} to {ladder[-1].height} lines" if ladder else None
+    return _listed(part for part in (video.codec, quality, preset, box, rungs) if part)
 
 
 def _audio_summary(audio: AudioSettings) -> str:

@@ -10,6 +10,7 @@ from typing import Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from reelmill.profiles.encoders import VIDEO_ENCODERS, PixelFormat, VideoCodec
+from reelmill.profiles.picture import Crop, Denoise, Overlay, ScaleMode, scale_mode_problems
 from reelmill.profiles.problems import Problem, not_allowed, refuse
 
 _FRAME_RATE = re.compile(r"[1-9][0-9]{0,8}(?:/[1-9][0-9]{0,8})?")
@@ -79,6 +80,28 @@ class VideoSettings(BaseModel):
         description="Make progressive frames: never, where the source is interlaced, or always",
     )  # fmt: skip
 
+    crop: Crop | None = Field(
+        default=None, json_schema_extra={"position": 14},
+        description="What is cut off the edges, before the picture is scaled",
+    )  # fmt: skip
+    scale_mode: ScaleMode = Field(
+        default="fit", json_schema_extra={"position": 15},
+        description="What `width` and `height` mean: the picture is fitted into them, gets black bars (pad), loses "
+        "what stands out (fill), or is stretched",
+    )  # fmt: skip
+    denoise: Denoise = Field(
+        default="none", json_schema_extra={"position": 16},
+        description="Remove noise: that of a camera in a dark hall (light), or more than that, slowly (strong)",
+    )  # fmt: skip
+    tone_map: Literal["keep", "auto"] = Field(
+        default="keep", json_schema_extra={"position": 17},
+        description="Make SDR of a source that is HDR (auto), in 8 bits unless `pixel_format` says otherwise",
+    )  # fmt: skip
+    overlays: tuple[Overlay, ...] = Field(
+        default=(), max_length=8, strict=False, json_schema_extra={"position": 18, "allowed": "at most 8 overlays"},
+        description="Images, texts and clocks laid over the picture, the later over the earlier",
+    )  # fmt: skip
+
     @property
     def frames_per_s(self) -> Fraction | None:
         """Return `frame_rate` as an exact number, None when the source's own is kept."""
@@ -98,23 +121,26 @@ class VideoSettings(BaseModel):
 
     @model_validator(mode="after")
     def _fits_together(self) -> Self:
-        refuse(self._problems())
+        refuse(setting_problems(self))
         return self
 
-    def _problems(self) -> Iterator[Problem]:
-        if self.codec == "copy":
-            yield from _set_beside_copy(self)
-            return
-        yield from _rate_problems(self)
-        yield from _size_problems(self)
-        if self.codec is not None:
-            yield from encoder_problems(self, self.codec)
-            return
-        # The format chooses the codec, which is checked with it; these hold for whatever it chooses.
-        if self.crf is not None and not 0 <= self.crf <= VIDEO_ENCODERS["h264"].max_crf:
-            yield not_allowed("crf", self.crf, f"0 to {VIDEO_ENCODERS['h264'].max_crf}")
-        if self.preset is not None and not any(self.preset in each.presets for each in VIDEO_ENCODERS.values()):
-            yield not_allowed("preset", self.preset, _PRESETS)
+
+def setting_problems(video: VideoSettings) -> Iterator[Problem]:
+    """Yield what does not fit together, whatever the format."""
+    if video.codec == "copy":
+        yield from _set_beside_copy(video)
+        return
+    yield from _rate_problems(video)
+    yield from _size_problems(video)
+    yield from scale_mode_problems(video.scale_mode, video.width, video.height)
+    if video.codec is not None:
+        yield from encoder_problems(video, video.codec)
+        return
+    # The format chooses the codec, which is checked with it; these hold for whatever it chooses.
+    if video.crf is not None and not 0 <= video.crf <= VIDEO_ENCODERS["h264"].max_crf:
+        yield not_allowed("crf", video.crf, f"0 to {VIDEO_ENCODERS['h264'].max_crf}")
+    if video.preset is not None and not any(video.preset in each.presets for each in VIDEO_ENCODERS.values()):
+        yield not_allowed("preset", video.preset, _PRESETS)
 
 
 def encoder_problems(video: VideoSettings, codec: str, reason: str = "") -> Iterator[Problem]:

@@ -7,6 +7,7 @@ import json
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 
+from reelmill.storage.at_once import at_once
 from reelmill.storage.store import Store
 
 _FOLDER = "uploads/"
@@ -29,7 +30,7 @@ def write_note(ledger: Store, note: Note) -> None:
 
 def read_notes(ledger: Store) -> Iterator[tuple[str, Note]]:
     """Yield the notes with the keys they have in the ledger."""
-    for each in list(ledger.list(_FOLDER)):
-        content = ledger.read(each.key)
+    keys = [each.key for each in ledger.list(_FOLDER)]
+    for key, content in zip(keys, at_once(ledger.read, keys), strict=True):
         if content is not None:
-            yield each.key, Note(**json.loads(content))
+            yield key, Note(**json.loads(content))

@@ -12,6 +12,7 @@ from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from stat import S_ISREG
 
 from reelmill.errors import JobRejected, JobRunning, NotEnoughSpace, StoreConflict, StoreFailed
 from reelmill.storage.digests import file_digest
@@ -90,6 +91,13 @@ class LocalStore:
                 if path.is_file() and (found := self.stat(str(path.relative_to(self.location)))):
                     yield found
 
+    def remove_empty(self, *folders: str) -> None:
+        for folder in folders:
+            below = [each for each in (self.location / folder).rglob("*") if each.is_dir()]
+            for each in (*sorted(below, reverse=True), self.location / folder):
+                with suppress(OSError):  # something is left in it, or it is gone
+                    each.rmdir()
+
     def remove_all(self, prefix: str = "") -> None:
         shutil.rmtree(self.location / prefix, ignore_errors=True)
 
@@ -158,9 +166,10 @@ class LocalStore:
     def unpublished(self) -> Iterator[Unpublished]:
         for folder in self.location.rglob(f"{DRAFT_PREFIX}*-*"):
             if folder.is_dir():
-                stats = [each.stat() for each in (folder, *folder.iterdir())]
+                stats = [each.stat() for each in (folder, *folder.rglob("*"))]
                 age_s = time.time() - max(each.st_mtime for each in stats)
-                yield Unpublished(str(folder), str(folder), age_s, sum(each.st_size for each in stats[1:]))
+                size_bytes = sum(each.st_size for each in stats if S_ISREG(each.st_mode))
+                yield Unpublished(str(folder), str(folder), age_s, size_bytes)
 
     def discard(self, unpublished: Unpublished) -> None:
         shutil.rmtree(unpublished.token, ignore_errors=True)
@@ -181,11 +190,15 @@ class LocalDraft:
     def publish(self, staged: Staged) -> None:
         target = self.output / staged.key
         try:
+            target.parent.mkdir(parents=True, exist_ok=True)
             _place(self.folder / staged.key, target)
         except FileExistsError as error:
             if not _is_ours(self.folder / staged.key, target):  # else this was tried before
                 raise StoreConflict(f"{target} was made by somebody else meanwhile") from error
-        _sync(self.output)
+        except NotADirectoryError as error:
+            raise StoreConflict(f"{target.parent} is not a folder") from error
+        for folder in {target.parent, self.output}:
+            _sync(folder)
 
     def seal(self, key: str, content: bytes) -> None:
         (self.folder / key).write_bytes(content)

@@ -18,6 +18,7 @@ from typing import Any, cast
 
 from reelmill.errors import BucketNotFound, SourceNotFound, StoreConflict, StoreFailed
 from reelmill.settings import settings
+from reelmill.storage.at_once import at_once
 from reelmill.storage.digests import content_md5, file_digest
 from reelmill.storage.ledger import Note, read_notes, write_note
 from reelmill.storage.location import S3Location
@@ -120,9 +121,7 @@ class S3Store:
         return found is not None and found["ContentLength"] == size_bytes and found["Metadata"].get(_SHA256) == sha256
 
     def delete(self, *keys: str) -> None:
-        with ThreadPoolExecutor(settings().s3_streams) as pool:
-            for _ in pool.map(self._delete, keys):
-                pass
+        at_once(self._delete, keys)
 
     def _delete(self, key: str) -> None:
         where = self.location / key
@@ -135,6 +134,9 @@ class S3Store:
             for each in page.get("Contents", ()):
                 age_s = (now - each["LastModified"]).total_seconds()
                 yield ObjectStat(each["Key"].removeprefix(root), each["Size"], each["ETag"].strip('"'), age_s)
+
+    def remove_empty(self, *folders: str) -> None:
+        """Do nothing: a bucket has no folders."""
 
     def remove_all(self, prefix: str = "") -> None:
         self.delete(*(each.key for each in retried(lambda: builtins.list(self.list(prefix)))))
@@ -250,9 +252,12 @@ class S3Draft:
 
     def abort_all(self) -> None:
         """Abort every upload to what was noted for this job: the folder is this job's, or it would not be here."""
-        for key, note in read_notes(self.ledger):
-            S3Store(self.output).abort_uploads(note.key)
-            self.ledger.delete(key)
+        at_once(self._abort, read_notes(self.ledger))
+
+    def _abort(self, noted: tuple[str, Note]) -> None:
+        key, note = noted
+        S3Store(self.output).abort_uploads(note.key)
+        self.ledger.delete(key)
 
 
 def refuse_missing_bucket(where: S3Location) -> None:

@@ -25,6 +25,14 @@ Result = TypeVar("Result")
 _MOST_PARTS = 10_000
 _TRIES = 4
 _FIRST_DELAY_S = 0.1
+_CONTENT_TYPES = {
+    "m3u8": "application/vnd.apple.mpegurl",
+    "mpd": "application/dash+xml",
+    "m4s": "video/iso.segment",
+    "vtt": "text/vtt",
+    "mp4": "video/mp4",
+}
+"""By the ending of a key, where players that fetch the object ask for it."""
 _MD5 = re.compile(r"[0-9a-f]{32}(-\d+)?")
 
 
@@ -77,8 +85,11 @@ def is_md5(etag: str, answer: Any) -> bool:
 
 def begin_upload(where: S3Location, metadata: dict[str, str]) -> Upload:
     """Open an upload. Whoever calls must abort it when it isn't completed."""
+    content_type: Any = {"ContentType": kind} if (kind := _CONTENT_TYPES.get(where.name.rpartition(".")[2])) else {}
     with explained(str(where)):
-        answer = client().create_multipart_upload(Bucket=where.bucket, Key=where.key, Metadata=metadata)
+        answer = client().create_multipart_upload(
+            Bucket=where.bucket, Key=where.key, Metadata=metadata, **content_type
+        )  # fmt: skip
     return Upload(where.bucket, where.key, answer["UploadId"])
 
 

@@ -70,6 +70,10 @@ class Store(Protocol):
         """Yield what is below a prefix, in no order. For sweeping up; no job trusts a listing."""
         ...
 
+    def remove_empty(self, *folders: str) -> None:
+        """Remove folders in which nothing is left; where there are only keys there is nothing to do."""
+        ...
+
     def remove_all(self, prefix: str = "") -> None:
         """Remove what is below a prefix."""
         ...

@@ -32,7 +32,8 @@ def plan(*formats: str, segments: int = 2) -> Plan:
         id=VIDEO, codec="h264", preset="medium", width=1280, height=720, bitrate_bps=None, segments=ranges, frames=250
     )
     sound = SimpleNamespace(id=SOUND, codec="aac", copies=False, bitrate_bps=128_000)
-    outputs = [SimpleNamespace(format=each, video=VIDEO, tracks=(SOUND,)) for each in formats or ("mp4",)]
+    names = formats or ("mp4",)
+    outputs = [SimpleNamespace(format=each, label=each, videos=(VIDEO,), tracks=(SOUND,)) for each in names]
     source = SimpleNamespace(
         video=SimpleNamespace(width=1920, height=1080), duration_s=Fraction(10), size_bytes=5_000_000,
         pinned=SimpleNamespace(location=Path("holiday.mov")),
@@ -222,6 +223,18 @@ def test_ledger_refuses_once_more_than_the_budget_is_spent():
     ledger.note(VIDEO, 1, 0.01, 1.0, failed=True)
     with pytest.raises(BudgetExceeded, match="is finished is kept and costs nothing again"):
         ledger.refuse_overspent()
+
+
+def test_budget_counts_what_is_at_work_until_it_ends():
+    ledger, run = Ledger(PRICES, budget_nanos=PRICES.of_cpu(10)), object()
+    ledger.at_work(run, 1.0)
+    ledger.refuse_overspent()
+    ledger.at_work(run, 1.01)
+    with pytest.raises(BudgetExceeded):
+        ledger.refuse_overspent()
+    ledger.leave(run)
+    ledger.refuse_overspent()
+    assert ledger.runs == []
 
 
 @pytest.mark.parametrize(("estimated", "actual", "percent"), [(110, 100, 10.0), (50, 100, -50.0), (1, 0, None)])

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from fractions import Fraction
 from pathlib import Path
 
 from reelmill.encoding.commands import encode_argv, mux_argv, track_argv
 from reelmill.encoding.pieces import piece_key
 from reelmill.encoding.whole_tracks import file_ending, track_key
 from reelmill.media.tool import ffmpeg_path
-from reelmill.planning.plan import Plan
+from reelmill.packaging.commands import audio_argv, subtitles_argv, video_argv
+from reelmill.packaging.making import WRITTEN
+from reelmill.packaging.package import SUBTITLES_FILE
+from reelmill.planning.plan import OutputPlan, Plan
 from reelmill.settings import settings
 from reelmill.storage.location import known_location
 from reelmill.storage.readable import Loopback
@@ -36,6 +40,9 @@ def commands_of(plan: Plan, work: Path, output: Path) -> Iterator[tuple[str, lis
         )  # fmt: skip
         yield f"encode-{rendition.id}-{segment.number:05d}", argv
     for each in plan.outputs:
+        if each.package is not None:
+            yield from _package_commands(tool, plan, each, made, work, output / each.file_name)
+            continue
         video = plan.rendition(each.video) if each.video else None
         join_list = work / f"{each.format}.ffconcat" if video and video.segments else None
         argv = mux_argv(
@@ -44,3 +51,18 @@ def commands_of(plan: Plan, work: Path, output: Path) -> Iterator[tuple[str, lis
             metadata=work / f"{each.format}.ffmetadata", out=output / each.file_name,
         )  # fmt: skip
         yield f"merge-{each.format}", argv
+
+
+def _package_commands(
+    tool: str, plan: Plan, output: OutputPlan, made: Mapping[str, Path], work: Path, folder: Path
+) -> Iterator[tuple[str, list[str]]]:
+    """Yield the runs for a package whose tracks start with the source: when they do is known once they are made."""
+    for name in output.videos:
+        join_list = work / f"{name}.ffconcat"
+        yield f"package-{name}", video_argv(tool, plan.rendition(name), join_list, folder / name / WRITTEN)
+    for track in map(plan.track, output.tracks):
+        if track.kind == "audio":
+            argv = audio_argv(tool, made[track.id], Fraction(0), track.language, folder / track.id / WRITTEN)
+        else:
+            argv = subtitles_argv(tool, made[track.id], Fraction(0), folder / track.id / SUBTITLES_FILE)
+        yield f"package-{track.id}", argv

@@ -1,0 +1,1 @@
+"""Makes one folder for HLS and DASH of finished pieces and tracks."""
