@@ -15,6 +15,9 @@ from cli.prefect_server import has_server, refuse_without_server
 from reelmill.errors import CatalogFailed, InvalidParameter, RunNotFound, one_line
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from prefect.client.orchestration import SyncPrefectClient
     from prefect.client.schemas.objects import FlowRun
 
 app = App(name="jobs", help="List and show jobs, live and past; cancel and retry those of a Prefect server.")
@@ -111,20 +114,16 @@ def cancel(*runs: str) -> int:
     runs
         The runs' ids, or how they begin.
     """
-    refuse_without_server()
-    from cli.runs import cancel_run, find_run
-    from tasks.starting import server_client
 
-    code = 0
-    with server_client() as client:
-        for found in [find_run(client, each) for each in runs]:
-            if found.state and found.state.is_final():
-                print(f"{found.id}: is {(found.state_name or '').lower()} already")
-                continue
-            after = cancel_run(client, found, _CANCELLED_WITHIN_S)
-            print(f"{found.id}: {(after.state_name or 'unknown').lower()}")
-            code = code if after.state and after.state.is_final() else 1
-    return code
+    def end(client: SyncPrefectClient, found: FlowRun) -> tuple[str, bool]:
+        from cli.runs import cancel_run
+
+        if found.state and found.state.is_final():
+            return f"is {(found.state_name or '').lower()} already", True
+        after = cancel_run(client, found, _CANCELLED_WITHIN_S)
+        return (after.state_name or "unknown").lower(), bool(after.state and after.state.is_final())
+
+    return _do(runs, end)
 
 
 @app.command
@@ -136,20 +135,31 @@ def retry(*runs: str) -> int:
     runs
         The runs' ids, or how they begin.
     """
+
+    def again(client: SyncPrefectClient, found: FlowRun) -> tuple[str, bool]:
+        from cli.runs import retry_run
+
+        state = (found.state_name or "unknown").lower()
+        if not (found.state and found.state.is_final()) or found.state.is_completed():
+            return f"is {state}", False
+        retry_run(client, found)
+        return f"was {state}, and is tried again", True
+
+    return _do(runs, again)
+
+
+def _do(runs: tuple[str, ...], act: Callable[[SyncPrefectClient, FlowRun], tuple[str, bool]]) -> int:
+    """Print what came of each run, and return 1 where it was not what was wanted of one."""
     refuse_without_server()
-    from cli.runs import find_run, retry_run
+    from cli.runs import find_run  # Prefect reads its settings when it is imported
     from tasks.starting import server_client
 
     code = 0
     with server_client() as client:
         for found in [find_run(client, each) for each in runs]:
-            state = (found.state_name or "unknown").lower()
-            if found.state and found.state.is_final() and not found.state.is_completed():
-                retry_run(client, found)
-                print(f"{found.id}: was {state}, and is tried again")
-            else:
-                print(f"{found.id}: is {state}")
-                code = 1
+            said, is_done = act(client, found)
+            print(f"{found.id}: {said}")
+            code = code if is_done else 1
     return code
 
 
