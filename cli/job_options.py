@@ -34,6 +34,8 @@ class JobOptions:
         ffmpeg processes at once; one for each core when not given.
     damage
         A damaged source is refused (strict) or encoded with a warning (lenient), also when cut off (salvage).
+    pictures
+        Take a poster, thumbnails, sprites and a preview too: those of the profile, or all where it names none.
     copy_when_fits
         Copy streams that already are what a format needs instead of encoding them again.
     replace
@@ -47,6 +49,7 @@ class JobOptions:
     segment_seconds: float | None = None
     workers: int | None = None
     damage: DamagePolicy = "lenient"
+    pictures: Annotated[bool, Parameter(negative="")] = False
     copy_when_fits: Annotated[bool, Parameter(negative="")] = False
     replace: Annotated[bool, Parameter(negative="")] = False
 
@@ -55,5 +58,5 @@ class JobOptions:
         return TranscodeJob(
             source=source, formats=self.format, profile=self.profile, output=self.output, name=self.name,
             segment_s=self.segment_seconds, workers=self.workers, damage=self.damage,
-            copy_when_fits=self.copy_when_fits, replace=self.replace,
+            pictures=self.pictures, copy_when_fits=self.copy_when_fits, replace=self.replace,
         )  # fmt: skip

@@ -75,7 +75,7 @@ def transcode(
     plan = plan_job(accepted, found, index)
     manifest = finished_manifest(accepted.output, key)
     if manifest is None:
-        refuse_taken(accepted.output, key, [each.public_name for each in plan.outputs], replace=options.replace)
+        refuse_taken(accepted.output, key, plan.public_names, replace=options.replace)
         refuse_full_disk(plan, accepted.output)
     if dry_run:
         if json_output:

@@ -34,6 +34,7 @@ from reelmill.storage.store import Draft
 from reelmill.workspace import Workspace, open_workspace, refuse_full_disk
 from tasks.dispatch import Dispatcher
 from tasks.gathering import Gathered
+from tasks.pictures import make_pictures, take_stills
 from tasks.reporting import ProgressReporter
 from tasks.transcoding import encode_segment, make_track, merge_output, post_process, probe_source, publish
 
@@ -63,7 +64,7 @@ def transcode_video(job: TranscodeJob) -> Manifest:
             get_run_logger().info("%s is finished already: nothing to do", source.name)
             return finished
         plan = plan_job(accepted, source, index)
-        names = [output.public_name for output in plan.outputs]
+        names = plan.public_names
         refuse_taken(accepted.output, key, names, replace=job.replace)
         refuse_full_disk(plan, accepted.output)
         wait_s = _KILLED_RUNS_LOCK_S if (flow_run.run_count or 0) > 1 else 0.0
@@ -73,9 +74,11 @@ def transcode_video(job: TranscodeJob) -> Manifest:
                 with draft_for(accepted.output, names, workspace, key, attempt) as draft:
                     plan, made = _make_outputs(accepted, plan, index, workspace, draft, attempt)
                     reports = [made.reports[output.format] for output in plan.outputs]
+                    pictures = [made.pictures[each.kind] for each in plan.pictures.sets] if plan.pictures else []
                     manifest = post_process(
-                        accepted, plan, reports, *made.rendition_reports(), attempt, time.monotonic() - started
-                    )
+                        accepted, plan, reports, pictures, *made.rendition_reports(), attempt,
+                        time.monotonic() - started,
+                    )  # fmt: skip
                     refuse_cancelled(attempt)
                     publish(manifest, [each for files in made.staged.values() for each in files], draft, accepted)
             workspace.remove()
@@ -112,7 +115,7 @@ def _make_outputs(
 def _more_careful_plan(
     accepted: AcceptedJob, plan: Plan, index: FrameIndex | None, workspace: Workspace, attempt: str, why: SegmentInexact
 ) -> Plan:
-    if index is None or (plan.index_origin == "decode" and all(len(each.segments) == 1 for each in plan.video)):
+    if index is None or (plan.index_origin == "decode" and all(len(each.segments) <= 1 for each in plan.video)):
         raise VerifyFailed(str(why)) from why
     scanned, complaints = scan_frames(plan.source, index, attempt=attempt)
     if complaints and accepted.job.damage == "strict":
@@ -128,7 +131,9 @@ def _encode_and_merge(accepted: AcceptedJob, plan: Plan, workspace: Workspace, d
     """Run every task of the plan; a format is merged as soon as its own pieces and tracks are done."""
     gathered = Gathered(plan)
     progress = board(attempt)
-    progress.begin(sum(each.frames for each in plan.video), len(plan.order) + len(plan.tracks) + len(plan.outputs))
+    stills = plan.pictures.stills if plan.pictures else ()
+    steps = len(plan.order) + len(plan.tracks) + len(stills) + len(plan.public_names)
+    progress.begin(sum(each.frames for each in plan.video), steps)
     reporter = ProgressReporter(progress, plan.source.name)
     work: Dispatcher[tuple[str, str, int]] = Dispatcher(
         accepted.job.workers or settings().workers, on_wait=reporter.update
@@ -136,7 +141,8 @@ def _encode_and_merge(accepted: AcceptedJob, plan: Plan, workspace: Workspace, d
     submit = _submissions(plan, workspace, attempt, strict=accepted.job.damage == "strict")
     tracks = [(each.cost, ("track", each.id, 0)) for each in plan.tracks]
     pieces = [(task.cost, ("piece", task.rendition, task.segment)) for task in plan.order]
-    for _, key in sorted([*pieces, *tracks], key=lambda costed: -costed[0]):
+    taken = [(each.cost, ("stills", "", each.number)) for each in stills]
+    for _, key in sorted([*pieces, *tracks, *taken], key=lambda costed: -costed[0]):
         work.add(key, submit(*key))
     try:
         _add_merges(work, gathered, plan, workspace, draft, attempt)
@@ -144,6 +150,10 @@ def _encode_and_merge(accepted: AcceptedJob, plan: Plan, workspace: Workspace, d
             result, frames, kept, label = future.result(), 0, False, f"{kind} {name}"
             if kind == "merge":
                 gathered.reports[name], gathered.staged[name] = result
+            elif kind == "pictures":
+                gathered.pictures[name], gathered.staged[name] = result
+            elif kind == "stills":
+                gathered.stills[number], kept, label = result, result.reused, f"stills-{number:05d}"
             elif kind == "track":
                 gathered.tracks[name], kept = result, result.reused
             else:
@@ -166,11 +176,16 @@ def _submissions(plan: Plan, workspace: Workspace, attempt: str, *, strict: bool
     """Return what makes the submission of a piece or a track."""
     retries = settings().retries
     encode, make = encode_segment.with_options(retries=retries), make_track.with_options(retries=retries)
+    take = take_stills.with_options(retries=retries)
     bare = {each.id: each.model_copy(update={"segments": ()}) for each in plan.video}
 
     def submission(kind: str, name: str, number: int) -> Submission:
         if kind == "track":
             return partial(make.submit, plan.source, plan.track(name), workspace, strict, attempt)
+        if kind == "stills":
+            assert plan.pictures is not None
+            without = plan.pictures.model_copy(update={"stills": ()})
+            return partial(take.submit, plan.source, without, plan.pictures.stills[number], workspace, attempt)
         segment = plan.rendition(name).segments[number]
         return partial(
             encode.submit, plan.source, bare[name], segment, workspace, plan.encoder_threads, strict, attempt
@@ -193,3 +208,6 @@ def _add_merges(
         tracks = {name: gathered.tracks[name] for name in output.tracks}
         merge = partial(merge_output.submit, plan, output, pieces, tracks, workspace, draft, attempt)
         work.add(("merge", output.format, 0), merge, first=True)
+    for each in gathered.ready_pictures():
+        make = partial(make_pictures.submit, each, gathered.stills_of(each), workspace, draft, attempt)
+        work.add(("pictures", each.kind, 0), make, first=True)

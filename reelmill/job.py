@@ -56,6 +56,11 @@ class TranscodeJob(BaseModel):
     name: str | None = Field(
         default=None, title="File name", description="Of the results, without ending. When empty: the source's own"
     )
+    pictures: bool = Field(
+        default=False,
+        title="Take pictures",
+        description="Poster, thumbnails, sprites and preview, as the profile says; all of them where it says nothing",
+    )
     copy_when_fits: bool = Field(
         default=False,
         title="Copy when it fits",
