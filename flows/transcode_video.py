@@ -209,5 +209,6 @@ def _add_merges(
         merge = partial(merge_output.submit, plan, output, pieces, tracks, workspace, draft, attempt)
         work.add(("merge", output.format, 0), merge, first=True)
     for each in gathered.ready_pictures():
-        make = partial(make_pictures.submit, each, gathered.stills_of(each), workspace, draft, attempt)
+        made = make_pictures.with_options(retries=settings().retries)
+        make = partial(made.submit, each, gathered.stills_of(each), workspace, draft, attempt)
         work.add(("pictures", each.kind, 0), make, first=True)
