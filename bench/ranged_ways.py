@@ -119,7 +119,7 @@ def _encode(job: Planned, source: Source, media: Readable, rendition: VideoRendi
         ffmpeg_path(), source, media, rendition, segment,
         threads=cores(), max_pixels=settings().max_pixels, out=job.out,
     )  # fmt: skip
-    run = run_ffmpeg(argv, attempt=ATTEMPT)
+    run = run_ffmpeg(argv, work="bench", attempt=ATTEMPT)
     if not job.out.exists():
         raise ToolFailed(argv, 0, "\n".join(run.messages))
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from decimal import Decimal
 from typing import Annotated
 
 from cyclopts import Parameter
@@ -32,6 +33,8 @@ class JobOptions:
         Length of a segment; chosen by the planner when not given.
     workers
         ffmpeg processes at once; one for each core when not given.
+    budget
+        What the job may cost. It is refused when more is expected, and stopped when more is spent.
     damage
         A damaged source is refused (strict) or encoded with a warning (lenient), also when cut off (salvage).
     pictures
@@ -48,6 +51,7 @@ class JobOptions:
     name: str | None = None
     segment_seconds: float | None = None
     workers: int | None = None
+    budget: Decimal | None = None
     damage: DamagePolicy = "lenient"
     pictures: Annotated[bool, Parameter(negative="")] = False
     copy_when_fits: Annotated[bool, Parameter(negative="")] = False
@@ -57,6 +61,6 @@ class JobOptions:
         """Return the job that makes this of a source."""
         return TranscodeJob(
             source=source, formats=self.format, profile=self.profile, output=self.output, name=self.name,
-            segment_s=self.segment_seconds, workers=self.workers, damage=self.damage,
+            segment_s=self.segment_seconds, workers=self.workers, budget=self.budget, damage=self.damage,
             pictures=self.pictures, copy_when_fits=self.copy_when_fits, replace=self.replace,
         )  # fmt: skip

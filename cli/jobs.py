@@ -1,9 +1,9 @@
-"""`reelmill jobs`: what became of the jobs on a Prefect server; cancels them, and has them tried again."""
+"""`reelmill jobs`: what became of jobs, by the Prefect server and the catalog; cancels them, has them tried again."""
 
 from __future__ import annotations
 
 import json
-from datetime import UTC, datetime
+import sys
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -11,19 +11,20 @@ from cyclopts import App, Parameter
 from rich.console import Console
 from rich.table import Table
 
-from cli.prefect_server import refuse_without_server
-from reelmill.errors import InvalidParameter
+from cli.prefect_server import has_server, refuse_without_server
+from reelmill.errors import CatalogFailed, InvalidParameter, RunNotFound, one_line
 
 if TYPE_CHECKING:
     from prefect.client.schemas.objects import FlowRun
 
-app = App(name="jobs", help="List, show, cancel and retry the jobs of a Prefect server.")
+app = App(name="jobs", help="List and show jobs, live and past; cancel and retry those of a Prefect server.")
 
 StateName = Literal[
     "scheduled", "pending", "running", "completed", "failed", "crashed", "cancelling", "cancelled", "paused"
 ]
 _Json = Annotated[bool, Parameter(name="--json", negative="")]
 _CANCELLED_WITHIN_S = 60.0
+_IN_A_LIST = ("run", "state", "source", "output", "queue", "began", "took_s", "error")
 
 
 @app.command(name="list")
@@ -33,7 +34,7 @@ def list_jobs(
     limit: int = 20,
     json_output: _Json = False,
 ) -> int:
-    """List the latest jobs.
+    """List the latest jobs: those of the Prefect server that is up, and those that only the catalog knows.
 
     Parameters
     ----------
@@ -46,12 +47,9 @@ def list_jobs(
     """
     if not 1 <= limit <= 200:
         raise InvalidParameter(f"--limit: {limit} is not allowed; allowed: 1 to 200")
-    refuse_without_server()
-    from cli.runs import list_runs
-    from tasks.starting import server_client
-
-    with server_client() as client:
-        told = [_told(run) for run in list_runs(client, state, limit)]
+    live = has_server()
+    past = _catalogued(state, limit, needed=not live)
+    told = sorted([*(_live_jobs(state, limit, past) if live else ()), *past], key=_when, reverse=True)[:limit]
     if json_output:
         print(json.dumps(told, indent=2))
         return 0
@@ -69,7 +67,7 @@ def list_jobs(
 
 @app.command
 def show(run: str, /, *, json_output: _Json = False) -> int:
-    """Show one job: what it was asked, where it stands, and why it failed.
+    """Show one job: what it was asked, where it stands, what it made, and why it failed.
 
     Parameters
     ----------
@@ -78,25 +76,29 @@ def show(run: str, /, *, json_output: _Json = False) -> int:
     json_output
         Print it as JSON on standard output.
     """
-    refuse_without_server()
-    from cli.runs import find_run, progress_of
-    from tasks.starting import server_client
-
-    with server_client() as client:
-        found = find_run(client, run)
-        told = _told(found) | {"progress": progress_of(client, found), "parameters": found.parameters}
+    told = _live_job(run) if has_server() else None
+    attempts = _attempts(told["run"] if told else run, needed=told is None)
+    if told is None:
+        if len({each["run"] for each in attempts}) != 1:
+            many = f"{len(attempts)} attempts begin" if attempts else "no run begins"
+            raise RunNotFound(f"{many} with {one_line(run)[:60]!r}; `reelmill jobs list` shows them")
+        told = {name: attempts[0][name] for name in attempts[0] if name in _IN_A_LIST}
     if json_output:
-        print(json.dumps(told, indent=2))
+        print(json.dumps(told | {"attempts": attempts}, indent=2))
         return 0
-    asked = told.pop("parameters").get("job", {})
+    asked = told.pop("parameters", {}).get("job", {})
     for name, value in told.items():
         if name == "error" and value:
             value = f"{value['code']}: {value['message']}"
         if value not in (None, ""):
-            print(f"{name.removesuffix('_s'):<10}{value}{' s' if name == 'took_s' else ''}")
+            _say(name.removesuffix("_s"), f"{value}{' s' if name == 'took_s' else ''}")
     for name, value in asked.items():
         if name not in told:
-            print(f"{name:<10}{', '.join(value) if isinstance(value, list) else value}")
+            _say(name, ", ".join(value) if isinstance(value, list) else value)
+    from cli.catalog_view import result_lines
+
+    for name, value in result_lines(attempts[0]) if attempts else ():
+        _say(name, value)
     return 0
 
 
@@ -151,6 +153,64 @@ def retry(*runs: str) -> int:
     return code
 
 
+def _say(name: str, value: object) -> None:
+    print(f"{name:<10}{value}")
+
+
+def _live_jobs(states: tuple[StateName, ...], limit: int, past: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Return the server's jobs, and take those that it knows out of `past`: it knows better where they stand."""
+    from cli.runs import known_runs, list_runs
+    from tasks.starting import server_client
+
+    with server_client() as client:
+        runs = list_runs(client, states, limit)
+        known = known_runs(client, [each["run"] for each in past])
+    past[:] = [each for each in past if each["run"] not in known]
+    return [_told(run) for run in runs]
+
+
+def _live_job(run: str) -> dict[str, Any] | None:
+    """Return what the server knows of a job; None when it knows no such."""
+    from cli.runs import find_run, progress_of
+    from tasks.starting import server_client
+
+    with server_client() as client:
+        try:
+            found = find_run(client, run)
+        except RunNotFound:
+            return None
+        return _told(found) | {"progress": progress_of(client, found), "parameters": found.parameters}
+
+
+def _catalogued(states: tuple[StateName, ...], limit: int, *, needed: bool) -> list[dict[str, Any]]:
+    from cli.catalog_view import catalogued_jobs  # SQLAlchemy takes its time to load
+
+    try:
+        return catalogued_jobs(states, limit)
+    except CatalogFailed as error:
+        return _without_catalog(error, needed)
+
+
+def _attempts(run: str, *, needed: bool) -> list[dict[str, Any]]:
+    from cli.catalog_view import catalogued_attempts
+
+    try:
+        return catalogued_attempts(run)
+    except CatalogFailed as error:
+        return _without_catalog(error, needed)
+
+
+def _without_catalog(error: CatalogFailed, needed: bool) -> list[dict[str, Any]]:
+    if needed:
+        raise error
+    print(f"warning: {error}", file=sys.stderr)
+    return []
+
+
+def _when(told: dict[str, Any]) -> str:
+    return told["began"] or ""
+
+
 def _row(told: dict[str, Any]) -> tuple[str, ...]:
     took = f"{told['took_s']:.0f} s" if told["took_s"] else ""
     error = told["error"]["code"] if told["error"] else ""
@@ -160,6 +220,7 @@ def _row(told: dict[str, Any]) -> tuple[str, ...]:
 
 def _told(run: FlowRun) -> dict[str, Any]:
     """Return what is told of a run in a list."""
+    from cli.catalog_view import local_time
     from cli.runs import failure_of
 
     job = run.parameters.get("job", {})
@@ -172,11 +233,7 @@ def _told(run: FlowRun) -> dict[str, Any]:
         "source": job.get("source", ""),
         "output": output,
         "queue": run.work_queue_name,
-        "began": _local_time(began) if began else None,
+        "began": local_time(began) if began else None,
         "took_s": round(run.estimated_run_time.total_seconds(), 1),
         "error": {"code": failure.code, "message": failure.message} if failure else None,
     }
-
-
-def _local_time(when: datetime) -> str:
-    return when.replace(tzinfo=when.tzinfo or UTC).astimezone().isoformat(" ", "seconds")[:19]

@@ -11,18 +11,21 @@ from pydantic import ValidationError
 from rich.console import Console
 
 import reelmill
-from cli import jobs, profiles, service
+from cli import catalog, jobs, profiles, service
 from cli.clean import clean
 from cli.intake import intake
 from cli.job_options import JobOptions
-from cli.plan_view import plan_as_json, print_plan
+from cli.plan_view import plan_as_json, print_commands, print_plan
 from cli.prefect_server import prefect_server, use_server
 from cli.result_view import print_result
 from cli.submit import submit
+from reelmill.cost.estimate import Estimate
 from reelmill.errors import InvalidParameter, ReelmillError, one_line
 from reelmill.job import TranscodeJob
 from reelmill.manifest import Manifest
+from reelmill.planning.plan import Plan
 from reelmill.preparing import AcceptedJob, accept_job, plan_job, probe_job
+from reelmill.pricing import estimate_job, refuse_over_budget
 from reelmill.profiles.problems import explain
 from reelmill.publishing import finished_manifest, refuse_taken
 from reelmill.settings import Settings, settings
@@ -37,6 +40,7 @@ app = App(
 app.command(profiles.app)
 app.command(submit)
 app.command(jobs.app)
+app.command(catalog.app)
 app.command(intake)
 app.command(clean)
 app.command(service.up)
@@ -70,18 +74,13 @@ def transcode(
         Show Prefect's log.
     """
     accepted = accept_job(options.job(source))
-    found, index = probe_job(accepted, "prepare")
-    key = accepted.key
-    plan = plan_job(accepted, found, index)
-    manifest = finished_manifest(accepted.output, key)
-    if manifest is None:
-        refuse_taken(accepted.output, key, plan.public_names, replace=options.replace)
-        refuse_full_disk(plan, accepted.output)
+    planned, estimate, manifest = _prepare(accepted)
     if dry_run:
         if json_output:
-            print(json.dumps(plan_as_json(plan, accepted.output), indent=2))
+            print(json.dumps(plan_as_json(planned, accepted.output, estimate), indent=2))
         else:
-            print_plan(Console(), plan, accepted.output)
+            print_plan(Console(), planned, estimate)
+            print_commands(Console(), planned, accepted.output)
         return 0
     if manifest is None:
         manifest = _run(accepted, verbose=verbose)
@@ -92,6 +91,48 @@ def transcode(
     else:
         print_result(Console(), manifest, accepted.output)
     return 0
+
+
+@app.command
+def plan(
+    source: str,
+    /,
+    *,
+    options: JobOptions = _NO_OPTIONS,
+    json_output: Annotated[bool, Parameter(name="--json", negative="")] = False,
+) -> int:
+    """Show what would be done and what it is expected to cost, and do nothing.
+
+    Parameters
+    ----------
+    source
+        Path of the video, or s3://bucket/key.
+    json_output
+        Print it as JSON on standard output, with every ffmpeg command.
+    """
+    accepted = accept_job(options.job(source))
+    planned, estimate, _ = _prepare(accepted)
+    if json_output:
+        print(json.dumps(plan_as_json(planned, accepted.output, estimate), indent=2))
+    else:
+        print_plan(Console(), planned, estimate)
+    return 0
+
+
+def _prepare(accepted: AcceptedJob) -> tuple[Plan, Estimate, Manifest | None]:
+    """Return the plan of a job, what it is expected to cost, and its manifest when it is finished.
+
+    Raises JobRejected for all that can be known to fail.
+    """
+    found, index = probe_job(accepted, "prepare")
+    planned = plan_job(accepted, found, index)
+    estimate = estimate_job(planned, accepted.output)
+    manifest = finished_manifest(accepted.output, accepted.key)
+    if manifest is None:
+        refuse_taken(accepted.output, accepted.key, planned.public_names, replace=accepted.job.replace)
+        refuse_full_disk(planned, accepted.output)
+        refuse_over_budget(accepted.job, estimate)
+    return planned, estimate, manifest
 
 
 def _run(accepted: AcceptedJob, *, verbose: bool) -> Manifest:

@@ -10,21 +10,28 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from reelmill.cost.estimate import Estimate
+from reelmill.cost.prices import amount_of, money_text, seconds_of
+from reelmill.cost.speeds import KnownFrom
 from reelmill.outline import commands_of
 from reelmill.planning.plan import Plan, VideoRendition
 from reelmill.settings import settings
 from reelmill.storage.location import Location
 from reelmill.workspace import work_location
 
+_KNOWN_FROM: dict[KnownFrom, str] = {
+    "measured": "measured", "elsewhere": "measured on another CPU", "defaults": "default, never measured",
+}  # fmt: skip
 
-def plan_as_json(plan: Plan, output: Location) -> dict[str, Any]:
-    """Return the plan and its commands as JSON values."""
+
+def plan_as_json(plan: Plan, output: Location, estimate: Estimate) -> dict[str, Any]:
+    """Return the plan, its commands, and what it is expected to cost as JSON values."""
     commands = [{"task": name, "argv": argv} for name, argv in commands_of(plan, *_folders(plan, output))]
-    return {**plan.model_dump(mode="json"), "commands": commands}
+    return {**plan.model_dump(mode="json"), "commands": commands, "estimate": _estimate_as_json(estimate)}
 
 
-def print_plan(console: Console, plan: Plan, output: Location) -> None:
-    """Print the plan as tables, then every command, ready to be pasted into a shell."""
+def print_plan(console: Console, plan: Plan, estimate: Estimate) -> None:
+    """Print the plan as tables, and what it is expected to cost."""
     source = plan.source
     frames = "no video" if plan.source_frames is None else f"{plan.source_frames:,} frames"
     console.print(f"[bold]{escape(source.name)}[/bold]: {source.demuxer}, {float(source.duration_s):.3f} s, {frames}")
@@ -40,9 +47,40 @@ def print_plan(console: Console, plan: Plan, output: Location) -> None:
         console.print(f"- {reason}", highlight=False, markup=False)
     for warning in plan.warnings:
         console.print(f"[yellow]warning:[/yellow] {escape(warning)}", highlight=False)
+    _print_estimate(console, estimate)
+
+
+def print_commands(console: Console, plan: Plan, output: Location) -> None:
+    """Print every command, ready to be pasted into a shell."""
     for name, argv in commands_of(plan, *_folders(plan, output)):
         console.print(f"\n[dim]# {name}[/dim]", highlight=False)
         console.print(shlex.join(argv), highlight=False, markup=False, emoji=False, soft_wrap=True)
+
+
+def _print_estimate(console: Console, estimate: Estimate) -> None:
+    prices = estimate.prices
+    table = Table("work", "CPU seconds", "cost", "speed", title="Expected cost")
+    for each in estimate.lines:
+        cost = money_text(each.nanos, prices.currency) if prices.are_set else ""
+        table.add_row(each.work, f"{seconds_of(each.cpu_tenths):,.1f}", cost, _KNOWN_FROM[each.known_from])
+    console.print(table)
+    seconds = f"{seconds_of(estimate.cpu_tenths):,.1f} CPU seconds"
+    if prices.are_set:
+        moved = f", {estimate.moved_bytes / 1e9:,.3f} GB moved" if estimate.moved_bytes else ""
+        stored = f", {estimate.stored_bytes / 1e9:,.3f} GB stored"
+        total = f"{money_text(estimate.nanos, prices.currency)} for {seconds}{moved}{stored}"
+    else:
+        total = f"{seconds}; no price is set"
+    console.print(f"expected: {total}", highlight=False)
+    if estimate.by_defaults:
+        console.print(f"[yellow]no measured speed:[/yellow] {', '.join(estimate.by_defaults)}", highlight=False)
+
+
+def _estimate_as_json(estimate: Estimate) -> dict[str, Any]:
+    return {
+        **estimate.model_dump(mode="json"), "amount": f"{amount_of(estimate.nanos):f}",
+        "cpu_s": seconds_of(estimate.cpu_tenths), "by_defaults": list(estimate.by_defaults),
+    }  # fmt: skip
 
 
 def _renditions(plan: Plan) -> Table:

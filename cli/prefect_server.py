@@ -44,11 +44,16 @@ def prefect_server(*, verbose: bool) -> Generator[None]:
         yield
 
 
-def refuse_without_server() -> None:
-    """Have Prefect, which must not be imported yet, use a server that lasts. ServerUnreachable when there is none."""
+def has_server() -> bool:
+    """Have Prefect, which must not be imported yet, use a server that lasts; False when there is none."""
     os.environ.setdefault("PREFECT_LOGGING_LEVEL", "CRITICAL")
     use_server()
-    if not (os.environ.get("PREFECT_API_URL") or _profiles_server()):
+    return bool(os.environ.get("PREFECT_API_URL") or _profiles_server())
+
+
+def refuse_without_server() -> None:
+    """Have Prefect, which must not be imported yet, use a server that lasts. ServerUnreachable when there is none."""
+    if not has_server():
         raise ServerUnreachable(
             "no Prefect server is up: `reelmill up` starts one, PREFECT_API_URL names one elsewhere"
         )

@@ -32,6 +32,8 @@ def print_result(console: Console, manifest: Manifest, output: Location) -> None
                 f"{rendition.id}: {rendition.frames:,} frames in {pieces}{kept}, {rendition.cpu_s:.1f} CPU seconds",
                 highlight=False,
             )
+    if manifest.cost.runs:
+        console.print(f"cost: {manifest.cost.text}", highlight=False)
     for each in manifest.outputs:
         for item in each.left_out:
             console.print(f"left out of {each.file_name}: {item.what} ({item.reason})", highlight=False, markup=False)

@@ -17,6 +17,7 @@ from prefect.client.schemas.filters import (
     FlowFilter,
     FlowFilterName,
     FlowRunFilter,
+    FlowRunFilterId,
     FlowRunFilterState,
     FlowRunFilterStateType,
 )
@@ -52,6 +53,16 @@ def list_runs(client: SyncPrefectClient, states: Sequence[str], limit: int) -> l
         sort=FlowRunSort.EXPECTED_START_TIME_DESC,
         limit=limit,
     )
+
+
+def known_runs(client: SyncPrefectClient, names: Sequence[str]) -> set[str]:
+    """Return which of these are ids of runs that the server has."""
+    ids: list[UUID] = []
+    for name in names:
+        with suppress(ValueError):
+            ids.append(UUID(name))
+    found = client.read_flow_runs(flow_run_filter=FlowRunFilter(id=FlowRunFilterId(any_=ids))) if ids else []
+    return {str(run.id) for run in found}
 
 
 def find_run(client: SyncPrefectClient, run_id: str) -> FlowRun:

@@ -1,7 +1,7 @@
 """One video in, every format out.
 
 probe -> plan -> encode (segment x rendition) -+-> merge and verify, format by format -> post-process -> publish
-                 tracks (whole)             ---+
+                 tracks (whole)             ---+                                                        -> catalog
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from prefect.futures import PrefectFuture
 from prefect.logging import get_run_logger
 from prefect.runtime import flow_run
 
+from reelmill.cost.ledger import close_ledger, open_ledger, refuse_overspent, share_ledger
 from reelmill.encoding.scan import scan_frames
 from reelmill.errors import MediaDamaged, SegmentInexact, VerifyFailed
 from reelmill.job import TranscodeJob
@@ -26,12 +27,14 @@ from reelmill.media.frame_index import FrameIndex, pack_times
 from reelmill.media.tool import cancel_job, refuse_cancelled
 from reelmill.planning.plan import Plan
 from reelmill.preparing import AcceptedJob, accept_job, plan_job
+from reelmill.pricing import estimate_job, ledger_for, measured_cost, refuse_over_budget
 from reelmill.progress import board, drop_board
 from reelmill.publishing import draft_for, finished_manifest, refuse_taken
 from reelmill.settings import settings
 from reelmill.storage.pinning import release
 from reelmill.storage.store import Draft
 from reelmill.workspace import Workspace, open_workspace, refuse_full_disk
+from tasks.cataloging import JobLog
 from tasks.dispatch import Dispatcher
 from tasks.gathering import Gathered
 from tasks.pictures import make_pictures, take_stills
@@ -56,37 +59,50 @@ def transcode_video(job: TranscodeJob) -> Manifest:
     started = time.monotonic()
     attempt = uuid.uuid4().hex
     accepted = accept_job(job)
+    ledger = ledger_for(job, accepted.source.location, accepted.source.size_bytes)
+    log = JobLog(accepted, attempt, ledger)
+    open_ledger(attempt, ledger)
     try:
         source, index = probe_source(accepted, attempt)
         key = accepted.key
         finished = finished_manifest(accepted.output, key)
         if finished is not None:
             get_run_logger().info("%s is finished already: nothing to do", source.name)
-            return finished
+            return log.finish(finished)
         plan = plan_job(accepted, source, index)
         names = plan.public_names
         refuse_taken(accepted.output, key, names, replace=job.replace)
         refuse_full_disk(plan, accepted.output)
+        estimate = estimate_job(plan, accepted.output)
+        refuse_over_budget(job, estimate)
         wait_s = _KILLED_RUNS_LOCK_S if (flow_run.run_count or 0) > 1 else 0.0
         with open_workspace(key, on_lost=partial(cancel_job, attempt), wait_s=wait_s) as workspace:
             manifest = finished_manifest(accepted.output, key)  # by a run that had the workspace until now
-            if manifest is None:
+            if manifest is not None:
+                manifest = log.finish(manifest)
+            else:
+                log.begin()
                 with draft_for(accepted.output, names, workspace, key, attempt) as draft:
                     plan, made = _make_outputs(accepted, plan, index, workspace, draft, attempt)
                     reports = [made.reports[output.format] for output in plan.outputs]
                     pictures = [made.pictures[each.kind] for each in plan.pictures.sets] if plan.pictures else []
+                    sizes = {each.format: each.size_bytes for each in reports}
+                    cost = measured_cost(plan, ledger, estimate, accepted.output, sizes, made.pieces, made.tracks)
+                    wall_s = time.monotonic() - started
                     manifest = post_process(
-                        accepted, plan, reports, pictures, *made.rendition_reports(), attempt,
-                        time.monotonic() - started,
-                    )  # fmt: skip
+                        accepted, plan, reports, pictures, *made.rendition_reports(), attempt, wall_s, cost
+                    )
                     refuse_cancelled(attempt)
                     publish(manifest, [each for files in made.staged.values() for each in files], draft, accepted)
+                manifest = log.finish(manifest, plan, made.pieces)
             workspace.remove()
         return manifest
-    except BaseException:
+    except BaseException as error:
         cancel_job(attempt)
+        log.fail(error)
         raise
     finally:
+        close_ledger(ledger)
         release(accepted.source)
 
 
@@ -106,7 +122,8 @@ def _make_outputs(
     while True:
         workspace.save_plan(plan)
         try:
-            return plan, _encode_and_merge(accepted, plan, workspace, draft, attempt=uuid.uuid4().hex)
+            share_ledger(attempt, part := uuid.uuid4().hex)
+            return plan, _encode_and_merge(accepted, plan, workspace, draft, attempt=part)
         except SegmentInexact as error:
             get_run_logger().warning("%s; planning again", error)
             plan = _more_careful_plan(accepted, plan, index, workspace, attempt, error)
@@ -135,9 +152,12 @@ def _encode_and_merge(accepted: AcceptedJob, plan: Plan, workspace: Workspace, d
     steps = len(plan.order) + len(plan.tracks) + len(stills) + len(plan.public_names)
     progress.begin(sum(each.frames for each in plan.video), steps)
     reporter = ProgressReporter(progress, plan.source.name)
-    work: Dispatcher[tuple[str, str, int]] = Dispatcher(
-        accepted.job.workers or settings().workers, on_wait=reporter.update
-    )
+
+    def look() -> None:
+        reporter.update()
+        refuse_overspent(attempt)
+
+    work: Dispatcher[tuple[str, str, int]] = Dispatcher(accepted.job.workers or settings().workers, on_wait=look)
     submit = _submissions(plan, workspace, attempt, strict=accepted.job.damage == "strict")
     tracks = [(each.cost, ("track", each.id, 0)) for each in plan.tracks]
     pieces = [(task.cost, ("piece", task.rendition, task.segment)) for task in plan.order]
@@ -161,7 +181,7 @@ def _encode_and_merge(accepted: AcceptedJob, plan: Plan, workspace: Workspace, d
                 frames, kept, label = result.frames, result.reused, f"{name}-{number:05d}"
             progress.finish(label, frames, kept=kept)
             _add_merges(work, gathered, plan, workspace, draft, attempt)
-            reporter.update()
+            look()
     except BaseException:
         cancel_job(attempt)  # for good: what an interrupt caught between submitting and starting must not start either
         work.drain()

@@ -7,7 +7,7 @@
     │   ├── LimitPixels, LimitTimeline, LimitFrameRate, LimitStreams, LimitChannels, LimitOutputs
     │   ├── InvalidProfile, InvalidParameter, InvalidUri, InvalidKey, UriSchemeNotAllowed, PathEscape
     │   ├── BucketNotAllowed, BucketNotFound, StoreAccessDenied, WrongRegion
-    │   ├── OutputCollision, JobRunning, NotEnoughSpace, ToolMissing, RunNotFound
+    │   ├── OutputCollision, JobRunning, NotEnoughSpace, BudgetExceeded, ToolMissing, RunNotFound
     │   └── EventRejected, TriggerLoop
     ├── ToolFailed             ffmpeg ended badly: retried
     │   ├── ToolStalled        no progress for the stall timeout: retried
@@ -18,6 +18,7 @@
     │   └── StoreConflict      an object is not, or no longer, what a conditional request expected
     ├── SegmentInexact         a piece is not the frames the plan says: the source is decoded once and planned again
     ├── VerifyFailed           an output is not what the plan says: nothing is published
+    ├── CatalogFailed          the catalog can't be reached or written: retried, and no job fails of it
     ├── ServerUnreachable      the Prefect server that is configured does not answer, or none could be started
     ├── NotDeployed            the Prefect server does not know the deployment that is to be run
     └── JobCancelled           the run was told to stop
@@ -180,6 +181,10 @@ class NotEnoughSpace(JobRejected):
     """The disk has less room than the job is expected to need."""
 
 
+class BudgetExceeded(JobRejected):
+    """The job would cost more than its budget and is not begun, or did and was stopped; what is finished is kept."""
+
+
 class ToolMissing(JobRejected):
     """There is no ffmpeg, or it is older than the oldest version that works."""
 
@@ -261,6 +266,13 @@ class VerifyFailed(ReelmillError):
     """An output differs from the plan. Nothing was published."""
 
     exit_code = 4
+
+
+class CatalogFailed(ReelmillError):
+    """The catalog's database can't be reached, read or written. A job goes on without it."""
+
+    exit_code = 3
+    retryable = True
 
 
 class ServerUnreachable(ReelmillError):

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import math
+from decimal import Decimal
 from pathlib import Path, PurePosixPath
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, PlainSerializer, WithJsonSchema
 
 from reelmill.errors import InvalidParameter, InvalidUri, LimitOutputs, OutputCollision, PathEscape
 from reelmill.formats import FORMATS, FormatName
@@ -19,6 +20,8 @@ from reelmill.storage.location import Location, S3Location, is_printable, parse_
 SHORTEST_SEGMENT_S = 0.1
 _LONGEST_NAME = 200
 DamagePolicy = Literal["strict", "lenient", "salvage"]
+Money = Annotated[Decimal, PlainSerializer(float, when_used="json"), WithJsonSchema({"type": "number"})]
+"""A number in JSON, and exact here: what a person types has fewer digits than a float keeps."""
 
 
 def _as_form(schema: dict[str, Any]) -> None:
@@ -83,6 +86,12 @@ class TranscodeJob(BaseModel):
         description="In seconds. When empty: chosen for the source",
         json_schema_extra={"minimum": SHORTEST_SEGMENT_S},
     )
+    budget: Money | None = Field(
+        default=None,
+        description="What a run may cost, in the currency of the prices that are set. It is refused when more is "
+        "expected, and stopped when more is spent",
+        json_schema_extra={"minimum": 0},
+    )
     workers: int | None = Field(
         default=None,
         description="How many ffmpeg run at once. When empty: one for each core",
@@ -135,6 +144,8 @@ def check_job(job: TranscodeJob, profile: Profile) -> tuple[FormatName, ...]:
         )
     if job.workers is not None and job.workers < 1:
         raise InvalidParameter(f"workers: {job.workers} is not allowed; allowed: 1 or more")
+    if job.budget is not None and job.budget <= 0:
+        raise InvalidParameter(f"budget: {job.budget} is not allowed; allowed: more than 0")
     if len(formats) > settings().max_outputs:
         raise LimitOutputs(f"{len(formats)} outputs are more than {settings().max_outputs}")
     if len(set(formats)) < len(formats):

@@ -6,6 +6,7 @@ from typing import Literal
 
 from pydantic import Field, ValidationError
 
+from reelmill.cost.report import JobCost
 from reelmill.media.source import Frozen
 from reelmill.planning.picture_plan import PictureKind
 from reelmill.planning.plan import LeftOut
@@ -137,6 +138,7 @@ class Manifest(Frozen):
     outputs: tuple[OutputReport, ...] = Field(description="The files made")
     pictures: tuple[PictureReport, ...] = Field(default=(), description="Pictures taken from the source")
     renditions: tuple[RenditionReport, ...] = Field(description="What was encoded, and what it took")
+    cost: JobCost = Field(default=JobCost(), description="What it cost")
     reasons: tuple[str, ...] = Field(description="Why the job was done the way it was")
     warnings: tuple[str, ...] = Field(description="What somebody should know")
 

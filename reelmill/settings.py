@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from decimal import Decimal
 from functools import lru_cache
 from pathlib import Path
 from typing import Annotated, Literal
@@ -45,6 +46,21 @@ class Settings(BaseSettings):
     home_dir: Path = Field(
         default_factory=_home_dir,
         description="Folder of `reelmill up`: Prefect's database, logs, and results of jobs that say no full path",
+    )
+    catalog_url: SecretStr | None = Field(
+        default=None,
+        description="Where jobs are catalogued: `sqlite:///path/of/file` or `postgresql+psycopg://user:password@host/"
+        "name`; the file `catalog.db` in `REELMILL_HOME_DIR` when unset",
+    )
+    price_currency: str = Field(default="USD", pattern=r"^[A-Z]{3}$", description="Currency of the prices")
+    price_vcpu_s: Annotated[Decimal, Field(ge=0, le=1000)] = Field(
+        default=Decimal(0), description="Price of a vCPU for a second"
+    )
+    price_moved_gb: Annotated[Decimal, Field(ge=0, le=1000)] = Field(
+        default=Decimal(0), description="Price of a GB (10^9 bytes) read from a bucket or written to one"
+    )
+    price_stored_gb: Annotated[Decimal, Field(ge=0, le=1000)] = Field(
+        default=Decimal(0), description="Price of a GB of results, kept for a month"
     )
     keep_unfinished: bool | None = Field(
         default=None,

@@ -14,7 +14,15 @@ from typing import TypeVar
 
 from pydantic import ValidationError
 
-from reelmill.errors import JobRunning, MediaDamaged, NotEnoughSpace, SourceChanged, StoreConflict, StoreFailed
+from reelmill.errors import (
+    BudgetExceeded,
+    JobRunning,
+    MediaDamaged,
+    NotEnoughSpace,
+    SourceChanged,
+    StoreConflict,
+    StoreFailed,
+)
 from reelmill.planning.plan import Plan
 from reelmill.records import FileRecord
 from reelmill.settings import settings
@@ -96,10 +104,7 @@ class Workspace:
 
     def load_plan(self) -> Plan | None:
         """Return the plan of an earlier run; None when there is none, or another version wrote it."""
-        content = self.store.read("plan.json")
-        with suppress(ValidationError):
-            return Plan.model_validate_json(content) if content is not None else None
-        return None
+        return _saved_plan(self.store)
 
     def save_plan(self, plan: Plan) -> None:
         """Note the plan that the pieces are made by: a later run, with more workers perhaps, keeps to it."""
@@ -131,6 +136,24 @@ def scratch_folder() -> Generator[Path]:
         yield Path(folder)
 
 
+def earlier_work(job_key: str) -> tuple[Plan | None, frozenset[str]]:
+    """Return the plan that a job goes on by, None when it was not begun, and the keys of what seems to be finished.
+
+    For estimates: nobody has looked at more than the names of the records.
+    """
+    folder, store = "records/", open_store(work_location() / "jobs" / job_key)
+    names = (each.key for each in store.list(folder))
+    keys = frozenset(name.removeprefix(folder).removesuffix(".json") for name in names if name.endswith(".json"))
+    return _saved_plan(store), keys
+
+
+def _saved_plan(store: Store) -> Plan | None:
+    content = store.read("plan.json")
+    with suppress(ValidationError):
+        return Plan.model_validate_json(content) if content is not None else None
+    return None
+
+
 def work_location() -> Location:
     """Return where unfinished work is kept."""
     return parse_location(settings().work_dir, "REELMILL_WORK_DIR")
@@ -154,7 +177,8 @@ def open_workspace(
                 yield workspace
             except BaseException as error:
                 lost_anyway = isinstance(error, MediaDamaged | SourceChanged)
-                if lost_anyway or not _keeps_unfinished(place):
+                kept_anyway = isinstance(error, BudgetExceeded)
+                if lost_anyway or not (kept_anyway or _keeps_unfinished(place)):
                     workspace.remove()
                 raise
     finally:
@@ -216,6 +240,10 @@ def refuse_full_disk(plan: Plan, output: Location) -> None:
         for each in plan.video
     }
     outputs_bytes = sum(rendition_bytes[name] for each in plan.outputs for name in each.videos)
+    # While a rendition is packaged it is there once more.
+    outputs_bytes += max(
+        (rendition_bytes[name] for each in plan.outputs if each.package for name in each.videos), default=0
+    )
     pieces_bytes = sum(rendition_bytes[each.id] for each in plan.video if each.segments)
     work = work_location()
     work_disk = work if isinstance(work, Path) else settings().scratch_dir

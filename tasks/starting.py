@@ -6,6 +6,7 @@ import uuid
 from collections.abc import Generator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from http import HTTPStatus
 from typing import Literal
 
 import httpx
@@ -89,6 +90,10 @@ def server_client() -> Generator[SyncPrefectClient]:
                 f"the Prefect server at {client.api_url} does not answer ({error}); `reelmill up` starts one"
             ) from error
         except PrefectHTTPStatusError as error:
+            if error.response.status_code == HTTPStatus.UNAUTHORIZED:
+                raise ServerUnreachable(
+                    f"the Prefect server at {client.api_url} wants another PREFECT_API_AUTH_STRING than is set here"
+                ) from error
             raise ServerUnreachable(f"the Prefect server at {client.api_url} says no: {error}") from error
 
 

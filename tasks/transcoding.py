@@ -11,6 +11,8 @@ from prefect.artifacts import create_table_artifact
 from prefect.cache_policies import NO_CACHE
 
 import reelmill
+from reelmill.cost.prices import money_text, nanos_of
+from reelmill.cost.report import JobCost
 from reelmill.encoding.merge import merge_output as merge_files
 from reelmill.encoding.pieces import encode_segment as encode_piece
 from reelmill.encoding.verify import verify_output
@@ -125,15 +127,18 @@ def post_process(
     warnings: Sequence[str],
     attempt: str,
     wall_s: float,
+    cost: JobCost,
 ) -> Manifest:
     """Write the manifest of the finished outputs, and a table of them for the UI."""
+    amounts = {each.format: money_text(nanos_of(each.amount), cost.prices.currency) for each in cost.formats}
     create_table_artifact(
         key="outputs",
-        description=f"Outputs of {plan.source.name}",
+        description=f"Outputs of {plan.source.name}. Cost: {cost.text}",
         table=[
             {
                 "file": report.file_name, "codecs": ", ".join(stream.codec for stream in report.streams),
                 "frames": report.frames, "seconds": report.duration_s, "bytes": report.size_bytes,
+                "cost": amounts[report.format],
                 "checks": f"{len(report.checks)} passed", "sha256": report.sha256,
             }
             for report in reports
@@ -155,6 +160,7 @@ def post_process(
         outputs=tuple(reports),
         pictures=tuple(pictures),
         renditions=tuple(renditions),
+        cost=cost,
         reasons=plan.reasons,
         warnings=(*plan.warnings, *warnings),
     )  # fmt: skip

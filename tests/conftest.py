@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -11,12 +11,15 @@ import hypothesis
 import pytest
 
 from reelmill.settings import settings
+from tests.database_servers import PostgresServer, missing_database_programs, postgres_server
 from tests.hard_media import HardMedia
 from tests.one_node_ceph import missing_ceph_programs
 from tests.s3_servers import S3Server, ceph_server, ministack_server
 
 _MEDIA_DIR = Path(os.environ.get("REELMILL_TEST_MEDIA", Path(__file__).parents[2] / "shared" / "media"))
 _SERVER_START_S = 120
+
+Set = Callable[..., None]
 
 # Examples that run ffmpeg on busy cores have no use for a deadline; pytest's timeout bounds the test.
 hypothesis.settings.register_profile("reelmill", deadline=None)
@@ -47,6 +50,18 @@ def own_settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[No
     settings.cache_clear()
 
 
+@pytest.fixture
+def set_to(monkeypatch: pytest.MonkeyPatch) -> Set:
+    """Sets settings by name, for the test."""
+
+    def change(**wanted: object) -> None:
+        for name, value in wanted.items():
+            monkeypatch.setenv(f"REELMILL_{name.upper()}", str(value))
+        settings.cache_clear()
+
+    return change
+
+
 @pytest.fixture(scope="session")
 def media_dir() -> Path:
     """The folder of real clips. Skips where there is none; REELMILL_TEST_MEDIA names another."""
@@ -73,6 +88,15 @@ def prefect_server() -> Iterator[str]:
 
     with prefect_test_harness(server_startup_timeout=_SERVER_START_S):
         yield str(get_current_settings().api.url)
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[PostgresServer]:
+    """A PostgreSQL for tests marked slow, for the session: make a database of your own. Skips where there is none."""
+    if missing := [name for name in missing_database_programs() if not name.startswith("redis")]:
+        pytest.skip(f"no {', '.join(missing)}: .ci/system-packages installs PostgreSQL")
+    with postgres_server() as server:
+        yield server
 
 
 @pytest.fixture(scope="session")

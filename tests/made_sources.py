@@ -68,6 +68,11 @@ def made_index(source: Source, *, seconds: int = 60, keyframe_s: int = 2) -> Fra
     return FrameIndex(video.time_base, array("q", times), entries, round(step), "packets")
 
 
+def late_source(**changes: Any) -> Source:
+    """A source whose container starts at half a second, and its first frame half a second later."""
+    return made_source(**{"start_s": Fraction(1, 2), "video": made_video(start_pts=12800)} | changes)
+
+
 def made_plan(source: Source, formats: Sequence[FormatName] = ("mp4",), profile: Any = None, **choices: Any) -> Plan:
     """A plan for two workers, in segments of 5 s; `profile` are its fields, `choices` other arguments of make_plan."""
     given: dict[str, Any] = {"workers": 2, "segment_s": 5, "default_segment_s": 30, "most_encode_tasks": 1000}

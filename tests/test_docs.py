@@ -17,7 +17,7 @@ from reelmill.settings_reference import settings_reference
 
 ROOT = Path(__file__).parents[1]
 PAGES = [*sorted(ROOT.glob("*.md")), *sorted((ROOT / "docs").glob("*.md"))]
-WITH_COMMANDS = [ROOT / "README.md", ROOT / "docs" / "usage.md", ROOT / "docs" / "service.md"]
+WITH_COMMANDS = [ROOT / "README.md", *(ROOT / "docs" / f"{name}.md" for name in ("usage", "service", "catalog"))]
 GENERATED = [
     ("errors", "reelmill.errors_reference", errors_reference),
     ("manifest", "reelmill.manifest_reference", manifest_reference),
@@ -62,12 +62,13 @@ def command_lines() -> Iterator[tuple[str, list[str]]]:
 
 
 def names_of_checks() -> set[str]:
-    """Return the names of the checks in reelmill.encoding.verify, without the numbers that some end in."""
-    tree = ast.parse((ROOT / "reelmill" / "encoding" / "verify.py").read_text())
-    calls = [node for node in ast.walk(tree) if isinstance(node, ast.Call) and ast.unparse(node.func) == "Check"]
+    """Return the names of the checks of outputs and packages, without the numbers that some end in."""
+    modules = [ROOT / "reelmill" / folder / "verify.py" for folder in ("encoding", "packaging")]
+    nodes = [node for module in modules for node in ast.walk(ast.parse(module.read_text()))]
+    calls = [node for node in nodes if isinstance(node, ast.Call) and ast.unparse(node.func) == "Check"]
     values = [keyword.value for call in calls for keyword in call.keywords if keyword.arg == "name"]
     texts = [value.values[0] if isinstance(value, ast.JoinedStr) else value for value in values]
-    return {ast.literal_eval(text).strip() for text in texts}
+    return {ast.literal_eval(text).strip() for text in texts if not isinstance(text, ast.Name)}
 
 
 @pytest.mark.parametrize(("page", "module", "made"), GENERATED, ids=[page for page, _, _ in GENERATED])

@@ -3,6 +3,7 @@
 import sys
 from collections.abc import Callable
 from concurrent.futures import Future
+from typing import Any
 
 import psutil
 
@@ -16,8 +17,8 @@ Tools = Callable[[], list[psutil.Process]]
 InThread = Callable[..., Future[ToolRun]]
 
 
-def run(argv: list[str], *, job_key: str = "job", stall_timeout_s: float = 20, **options: object) -> ToolRun:
-    return run_tool(argv, job_key=job_key, stall_timeout_s=stall_timeout_s, **options)  # type: ignore[arg-type]
+def run(argv: list[str], *, job_key: str = "job", stall_timeout_s: float = 20, **options: Any) -> ToolRun:
+    return run_tool(argv, job_key=job_key, stall_timeout_s=stall_timeout_s, **options)
 
 
 def python(code: str) -> list[str]:

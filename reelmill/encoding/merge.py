@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from contextlib import ExitStack
 from pathlib import Path
 
+from reelmill.cost.speeds import mux_of
 from reelmill.encoding.commands import join_list_text, metadata_text, mux_argv
 from reelmill.encoding.running import run_ffmpeg
 from reelmill.errors import VerifyFailed
@@ -47,7 +48,7 @@ def merge_output(
             ffmpeg_path(), plan.source, media, output,
             video=video, join_list=join_list, tracks=made, metadata=metadata, out=out,
         )  # fmt: skip
-        return run_ffmpeg(argv, attempt=attempt)
+        return run_ffmpeg(argv, attempt=attempt, work=mux_of(output.label))
 
 
 def fetch_pieces(

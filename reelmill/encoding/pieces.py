@@ -70,7 +70,7 @@ def encode_segment(
                 ffmpeg_path(), source, media, rendition, segment,
                 threads=threads, max_pixels=settings().max_pixels, out=out,
             )  # fmt: skip
-            run = run_ffmpeg(argv, attempt=attempt, on_progress=on_progress)
+            run = run_ffmpeg(argv, attempt=attempt, work=rendition.id, segment=segment.number, on_progress=on_progress)
         messages = _complaints(run, segment)
         if messages and strict:
             raise MediaDamaged(f"{source.name}: {_damage(run, messages)}")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Sequence
 
+from reelmill.cost.ledger import ledger_of
 from reelmill.media.tool import Progress, ToolRun, run_tool
 from reelmill.settings import settings
 
@@ -15,15 +16,29 @@ def run_ffmpeg(
     argv: Sequence[str],
     *,
     attempt: str,
+    work: str,
+    segment: int | None = None,
     on_progress: Callable[[Progress], None] | None = None,
     capture_stdout: bool = False,
 ) -> ToolRun:
-    """Run it to its end; see `run_tool`. An attempt that was cancelled runs nothing any more."""
-    limits = settings()
-    return run_tool(
-        argv, job_key=attempt, stall_timeout_s=limits.stall_timeout_s, niceness=limits.niceness,
-        on_progress=on_progress, capture_stdout=capture_stdout,
-    )  # fmt: skip
+    """Run it to its end; see `run_tool`. An attempt that was cancelled runs nothing any more.
+
+    What it took, also when it failed, is noted in the attempt's ledger under `work` and `segment`; see `Run`.
+    """
+    limits, ledger = settings(), ledger_of(attempt)
+    took: list[tuple[float, float]] = []
+    failed = True
+    try:
+        run = run_tool(
+            argv, job_key=attempt, stall_timeout_s=limits.stall_timeout_s, niceness=limits.niceness,
+            on_progress=on_progress, capture_stdout=capture_stdout,
+            on_end=lambda cpu_s, wall_s: took.append((cpu_s, wall_s)),
+        )  # fmt: skip
+        failed = False
+    finally:
+        if ledger is not None and took:
+            ledger.note(work, segment, *took[0], failed=failed)
+    return run
 
 
 def without_addresses(messages: tuple[str, ...]) -> tuple[str, ...]:

@@ -22,7 +22,7 @@ def scan_frames(source: Source, index: FrameIndex, *, attempt: str) -> tuple[Fra
     """
     with opened(source.pinned) as media:
         argv = scan_argv(ffmpeg_path(), source, media, max_pixels=settings().max_pixels)
-        run = run_ffmpeg(argv, attempt=attempt, capture_stdout=True)
+        run = run_ffmpeg(argv, attempt=attempt, work="scan", capture_stdout=True)
     rows = [line.split(b",") for line in run.stdout.splitlines() if line and not line.startswith(b"#")]
     if not rows:
         raise MediaUnreadable(f"{source.name}: no frame of its video can be decoded")

@@ -49,7 +49,7 @@ def make_track(
     with workspace.unfinished() as out:
         with opened(source.pinned) as media:
             argv = track_argv(ffmpeg_path(), source, media, track, out)
-            run = run_ffmpeg(argv, attempt=attempt, on_progress=on_progress)
+            run = run_ffmpeg(argv, attempt=attempt, work=track.id, on_progress=on_progress)
         messages = without_addresses(run.messages)
         start_s, end_s, priming_s = _span(out, track, argv)
         warnings = _shortfall(source, track, end_s, messages)

@@ -64,6 +64,7 @@ def run_tool(
     niceness: int = 0,
     max_file_bytes: int | None = None,
     cwd: Path | None = None,
+    on_end: Callable[[float, float], None] | None = None,
 ) -> ToolRun:
     """Run a tool to its end and return what it took.
 
@@ -72,7 +73,8 @@ def run_tool(
     Watch for when it has stalled. `niceness` is absolute, 0 for ours; `max_file_bytes` bounds each file (Linux only).
 
     An exception delivered to this thread (Prefect's timeout, ^C) ends the tool within a quarter of a second. On Linux
-    the tool is killed with this process, kill -9 included.
+    the tool is killed with this process, kill -9 included. However it ended, `on_end` is told the CPU seconds and the
+    seconds that it took.
     Raises ToolMissing, ToolFailed, ToolStalled, ToolKilled, or JobCancelled once `cancel_job` was called.
     """
     child = _Child(argv, job_key, cwd)
@@ -85,7 +87,9 @@ def run_tool(
         stalled = _follow(child, output, watch)
     finally:
         child.end()
-    wall_s = time.monotonic() - started
+        wall_s = time.monotonic() - started
+        if on_end is not None:
+            on_end(child.cpu_s, wall_s)
     if child.cancelled:
         raise cancellation(job_key)
     if stalled or child.returncode:

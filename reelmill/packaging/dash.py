@@ -52,7 +52,7 @@ def _add_video(period: Element, package: Package) -> None:
         shape, rate = each.sample_aspect_ratio, each.frame_rate
         _add_rendition(group, each.packaged, {
             "width": str(each.width), "height": str(each.height), "sar": f"{shape.numerator}:{shape.denominator}",
-            "frameRate": str(rate),
+            **({} if rate is None else {"frameRate": str(rate)}),
         })  # fmt: skip
 
 

@@ -42,7 +42,8 @@ def _variant(package: Package, video: VideoOffer) -> Iterator[tuple[str, str]]:
     yield "AVERAGE-BANDWIDTH", str(picture.average_bps + max((each.average_bps for each in sounds), default=0))
     yield "CODECS", _quoted(",".join(dict.fromkeys(each.media.codecs for each in (picture, *sounds))))
     yield "RESOLUTION", f"{video.shown_width}x{video.height}"
-    yield "FRAME-RATE", f"{float(video.frame_rate):.3f}"
+    if video.frame_rate is not None:
+        yield "FRAME-RATE", f"{float(video.frame_rate):.3f}"
     yield "VIDEO-RANGE", video.video_range
     if package.audio:
         yield "AUDIO", _quoted("audio")

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
 
+from reelmill.cost.speeds import mux_of
 from reelmill.encoding.commands import Argv, first_frame_s, join_list_text
 from reelmill.encoding.merge import fetch_pieces
 from reelmill.encoding.running import run_ffmpeg
@@ -76,7 +77,11 @@ def make_package(
         for track in subtitles:
             (out / track.id).mkdir()
             text = workspace.fetch(tracks[track.id], folder)
-            run_ffmpeg(subtitles_argv(ffmpeg_path(), text, start_s, out / track.id / SUBTITLES_FILE), attempt=attempt)
+            run_ffmpeg(
+                subtitles_argv(ffmpeg_path(), text, start_s, out / track.id / SUBTITLES_FILE),
+                attempt=attempt,
+                work=mux_of(output.label),
+            )
     package = describe(
         plan.source, output.package,
         [(each, packaged[each.id]) for each in videos], [(each, packaged[each.id]) for each in audio], subtitles,
@@ -130,7 +135,7 @@ class _Cutter:
         folder.mkdir()
         written, whole = folder / WRITTEN, folder / "whole.part"
         command = argv(written)
-        run_ffmpeg(command, attempt=self.attempt)
+        run_ffmpeg(command, attempt=self.attempt, work=mux_of(self.output.label))
         try:
             media = cut_into_segments(
                 written, whole,

@@ -26,7 +26,7 @@ class VideoOffer:
     width: int
     height: int
     sample_aspect_ratio: Fraction
-    frame_rate: Fraction
+    frame_rate: Fraction | None
     video_range: VideoRange
 
     @property

@@ -85,9 +85,9 @@ def _check_starts(plan: Plan, made: Made, packaged: Packaged, videos: Sequence[V
         return Check(name="segments", passed=bool(starts), found=f"{len(starts)}")
     is_video = any(each.id == packaged.id for each in videos)
     late = Fraction(2, packaged.media.timescale) if is_video else _SOUND_S
-    # Sound may end before the last keyframe, or go on after the video; it may also start later.
-    sound_starts = starts[0] if starts else Fraction(0)
-    wanted = [each for each in planned if is_video or sound_starts < each < packaged.end_s - late]
+    # Sound may start before or after the first frame, and end before the last keyframe or go on after it.
+    wanted = [each for each in planned if is_video or (packaged.start_s < each < packaged.end_s - late)]
+    wanted = wanted if is_video else [each for each in wanted if each != planned[0]]
     missing = [each for each in wanted if not any(each - late <= start <= each + late for start in starts)]
     passed = not missing and (not is_video or len(starts) == len(planned))
     where = f"; none at {float(missing[0]):.3f} s" if missing else ""
@@ -141,7 +141,7 @@ def _report(
     largest = made.package.videos[0] if made.package.videos else None
     begins_s = min(each.start_s for each in made.package.renditions)
     return OutputReport(
-        format=", ".join(output.package.formats), file_name=output.file_name,
+        format=output.label, file_name=output.file_name,
         size_bytes=sum(each.size_bytes for each in files), sha256=hashlib.sha256(listing.encode()).hexdigest(),
         duration_s=round(float(made.package.duration_s - begins_s), 6),
         frames=len(expected) if expected is not None else None,

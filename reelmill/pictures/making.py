@@ -42,7 +42,7 @@ def make_pictures(
         if pictures.kind == "poster":
             numbered = _only(numbered, chosen, folder)
         argv = preview_argv if pictures.kind == "preview" else pictures_argv
-        run_ffmpeg(argv(ffmpeg_path(), pictures, numbered, out), attempt=attempt)
+        run_ffmpeg(argv(ffmpeg_path(), pictures, numbered, out), attempt=attempt, work=pictures.kind)
     if pictures.kind == "sprites":
         (out / CUES_FILE).write_text(sprite_cues(pictures), encoding="utf-8")
     width, height = _verify(pictures, out)
@@ -52,7 +52,9 @@ def make_pictures(
 
 def _choose(pictures: PictureSet, numbered: Path, attempt: str) -> int:
     """Return which candidate tells most: the one whose brightness has the greatest entropy. A black one has none."""
-    printed = run_ffmpeg(gauge_argv(ffmpeg_path(), numbered), attempt=attempt, capture_stdout=True).stdout
+    printed = run_ffmpeg(
+        gauge_argv(ffmpeg_path(), numbered), attempt=attempt, work=pictures.kind, capture_stdout=True
+    ).stdout
     size = GAUGE_SIZE[0] * GAUGE_SIZE[1]
     gauges = [printed[start : start + size] for start in range(0, len(printed), size)]
     if len(gauges) != len(pictures.frames):

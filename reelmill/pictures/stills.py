@@ -72,7 +72,7 @@ def _take_span(
                 ffmpeg_path(), source, media, pictures.look, tried, sets,
                 max_pixels=settings().max_pixels, folder=folder,
             )  # fmt: skip
-            run = run_ffmpeg(argv, attempt=attempt)
+            run = run_ffmpeg(argv, attempt=attempt, work="stills")
             cpu_s, wall_s = cpu_s + run.cpu_s, wall_s + run.wall_s
             if all(_is_complete(folder, each, span) for each in sets):
                 for each in sets:

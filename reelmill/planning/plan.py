@@ -123,7 +123,8 @@ class PackagePlan(Frozen):
     default_audio: str | None
     file_per_segment: bool
     segment_s: Fraction
-    frame_rate: Fraction
+    frame_rate: Fraction | None
+    """What the video is said to have; None without video."""
 
 
 class OutputPlan(Frozen):
@@ -143,6 +144,11 @@ class OutputPlan(Frozen):
         if self.package is not None:
             return self.package.rungs
         return (self.video,) if self.video else ()
+
+    @property
+    def label(self) -> str:
+        """What the output is called where formats are listed: all of them, of a folder."""
+        return ", ".join(self.package.formats) if self.package else self.format
 
     @property
     def public_name(self) -> str:

@@ -62,9 +62,10 @@ def make_plan(
         if not each.packaged
     ]
     packaged = [each for each in containers if each.packaged]
-    if packaged and source.video is not None and index is not None:
-        rate = nominal_rate(source.video, index)
-        outputs.append(_package(source, packaged, profile, by_format[packaged[0].name], base_name, tracks, rate))
+    if packaged:
+        rate = nominal_rate(source.video, index) if source.video is not None and index is not None else None
+        rungs = by_format.get(packaged[0].name, ())
+        outputs.append(_package(source, packaged, profile, rungs, base_name, tracks, rate))
     order = _order(video)
     pictures, without_pictures = None, ()
     if profile.pictures is not None:
@@ -93,7 +94,7 @@ def _video_renditions(
     by_recipe: dict[str, VideoRendition] = {}
     by_format: dict[str, tuple[str, ...]] = {}
     for container in containers:
-        if container.is_audio_only:
+        if container.is_audio_only or (container.packaged and source.video is None and source.audio):
             continue
         if source.video is None or index is None:
             raise NoVideoStream(f"{source.name} has no video for {container.name}")
@@ -142,7 +143,7 @@ def _output(
 
 def _package(
     source: Source, containers: Sequence[Format], profile: Profile, rungs: tuple[str, ...], base_name: str,
-    tracks: dict[str, TrackRendition], source_rate: Fraction,
+    tracks: dict[str, TrackRendition], source_rate: Fraction | None,
 ) -> OutputPlan:  # fmt: skip
     """Plan one folder for all formats that are packaged: they have the same renditions, and share the segments."""
     plain = _output(source, containers[0], profile, rungs, base_name, tracks)

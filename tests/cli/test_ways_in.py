@@ -150,11 +150,18 @@ def test_every_way_in_makes_one_job_and_trouble_is_told(tmp_path: Path, clip: Pa
 
 @pytest.mark.slow
 @pytest.mark.timeout(600)
-def test_a_cancelled_job_leaves_no_ffmpeg_and_a_killed_one_goes_on_by_itself(tmp_path: Path):
+def test_a_cancelled_job_leaves_no_ffmpeg_and_a_killed_one_goes_on_by_itself(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setenv("PREFECT_SERVER_API_AUTH_STRING", "me:secret")
     clip = make_clip(tmp_path / "long.mp4", seconds=40, size="640x360")
     tool = LoggedTool(tmp_path / "tool")
     job = ("submit", str(clip), "-f", "mp4", "--segment-seconds", "5", "--workers", "1", "-o", str(tmp_path / "out"))
-    with up_service(tmp_path / "service", REELMILL_FFMPEG=str(tool.path), REELMILL_WORK_DIR=str(tmp_path)) as service:
+    settings = {"REELMILL_FFMPEG": str(tool.path), "REELMILL_WORK_DIR": str(tmp_path)}
+    with up_service(tmp_path / "service", PREFECT_SERVER_API_AUTH_STRING="me:secret", **settings) as service:
+        with monkeypatch.context() as stranger:
+            stranger.delitem(service.environment, "PREFECT_SERVER_API_AUTH_STRING")
+            assert "wants another PREFECT_API_AUTH_STRING" in service.command("jobs", "list", exit_code=3)
         with tool.holding():
             service.command(*job)
             run = service.run_of(clip) or ""

@@ -51,6 +51,25 @@ def test_result_is_that_of_a_job_between_folders(buckets: Buckets, clip: bytes, 
     buckets.assert_nothing_is_left()
 
 
+def test_package_is_published_whole_as_what_players_ask_for(buckets: Buckets, prefect_server: str):
+    run(buckets.job(formats=("hls", "dash")))
+    manifest = buckets.published()
+    assert manifest is not None
+    [package] = manifest.outputs
+    there = keys_in(buckets.server, buckets.output).keys()
+    assert there == {"out/manifest.json", *(f"out/{each.file_name}" for each in package.stored)}
+    assert {kind_of(buckets, each) for each in ("master.m3u8", "manifest.mpd")} == {
+        "application/vnd.apple.mpegurl", "application/dash+xml",
+    }  # fmt: skip
+    assert run(buckets.job(formats=("hls", "dash"))) == manifest
+    buckets.assert_nothing_is_left()
+
+
+def kind_of(buckets: Buckets, name: str) -> str:
+    where = buckets.output / "clip.stream" / name
+    return buckets.server.client().head_object(Bucket=where.bucket, Key=where.key)["ContentType"]
+
+
 def test_finished_job_is_not_done_again(
     buckets: Buckets, prefect_server: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):

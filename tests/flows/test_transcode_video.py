@@ -185,7 +185,7 @@ def test_each_step_is_a_task_run_with_a_name_that_tells_it(finished: Finished):
     names = encode_names() | {"track-aac-audio-1", "merge-mp4", "merge-flv", "merge-mkv"}
     found = task_runs(finished.flow_run_id, names)
     others = {name.rpartition("-")[0] for name in found if name not in names}
-    assert others == {"probe", "post-process", "publish"}
+    assert others == {"probe", "post-process", "publish", "catalog"}
     assert {each.run_count for each in found.values()} == {1}
 
 

@@ -1,8 +1,6 @@
 """The argv of every kind of run, whole: what is not in these lists is not passed to ffmpeg."""
 
-from array import array
 from collections.abc import Sequence
-from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
@@ -10,30 +8,19 @@ import pytest
 
 from reelmill.encoding.commands import (
     encode_argv,
-    join_list_text,
-    metadata_text,
     mux_argv,
     scan_argv,
-    seconds,
     track_argv,
 )
 from reelmill.formats import FormatName
-from reelmill.media.frame_index import EntryPoint, FrameIndex
-from reelmill.media.source import Chapter, Source
-from reelmill.planning.plan import Plan, VideoRendition
-from reelmill.planning.segments import segments_of
+from reelmill.media.source import Source
+from reelmill.planning.plan import Plan
 from reelmill.storage.readable import Loopback, Readable
-from tests.made_sources import made_audio, made_plan, made_source, made_subtitles, made_video
+from tests.made_sources import late_source, made_audio, made_plan, made_source, made_subtitles, made_video
 
 QUIET = ["-y", "-nostdin", "-hide_banner", "-loglevel", "level+warning", "-nostats", "-progress", "pipe:1"]
 MEDIA = Path("/media/in.mp4")
 SERVED = Loopback("http://127.0.0.1:8000/secret", "in.mp4")
-LATE_S = Fraction(1, 2)
-"""When the container of the sources here starts; its first frame is half a second later."""
-
-
-def late_source(**changes: Any) -> Source:
-    return made_source(**{"start_s": LATE_S, "video": made_video(start_pts=12800)} | changes)
 
 
 def planned(source: Source, format: FormatName = "mp4", segment_s: float = 20, **video: Any) -> Plan:
@@ -351,73 +338,3 @@ def test_scan_decodes_the_video_from_the_start_of_the_source_and_prints_its_time
         "-protocol_whitelist", protocols, "-i", address, "-map", "0:0",
         "-f", "framecrc", "-c:v", "wrapped_avframe", "-enc_time_base", "1/12800", "-fps_mode", "passthrough", "pipe:1",
     ]  # fmt: skip
-
-
-def ntsc_pieces(count: int) -> tuple[VideoRendition, list[Path]]:
-    """A rendition in `count` segments of one frame of 1001/30000 s each, and names for its pieces."""
-    time_base = Fraction(1001, 30_000)
-    index = FrameIndex(time_base, array("q", range(count)), (EntryPoint(0, True),), 1, "packets")
-    segments = segments_of(index, range(1, count))
-    rendition = planned(made_source()).video[0].model_copy(update={"time_base": time_base, "segments": segments})
-    return rendition, [Path(f"/pieces/{number}.mp4") for number in range(count)]
-
-
-def test_join_list_names_pieces_in_order_with_exact_durations():
-    rendition, pieces = ntsc_pieces(4)
-    assert join_list_text(rendition, pieces) == (
-        "ffconcat version 1.0\n"
-        "file '0.mp4'\ninpoint 0\nduration 0.033367\n"
-        "file '1.mp4'\ninpoint 0\nduration 0.033366\n"
-        "file '2.mp4'\ninpoint 0\nduration 0.033367\n"
-        "file '3.mp4'\ninpoint 0\n"
-    )
-
-
-def test_durations_of_a_thousand_pieces_add_up_without_drift():
-    rendition, pieces = ntsc_pieces(1001)
-    lines = join_list_text(rendition, pieces).splitlines()
-    durations = [Fraction(line.removeprefix("duration ")) for line in lines if line.startswith("duration ")]
-    reached = [sum(durations[:count], Fraction(0)) for count in range(1, 1001)]
-    assert len(durations) == 1000
-    assert max(abs(at - count * rendition.time_base) for count, at in enumerate(reached, 1)) <= Fraction(1, 2_000_000)
-    assert reached[-1] == Fraction("33.366667")
-
-
-def test_join_list_of_other_pieces_than_planned_is_refused():
-    rendition, pieces = ntsc_pieces(4)
-    with pytest.raises(ValueError, match="shorter"):
-        join_list_text(rendition, pieces[:-1])
-
-
-def test_metadata_escapes_what_the_format_reads_as_marks():
-    source = late_source(tags={"title": "a=b; #1\\2\nc", "the=key": "é"})
-    assert metadata_text(source) == ";FFMETADATA1\ntitle=a\\=b\\; \\#1\\\\2\\\nc\nthe\\=key=é\n"
-
-
-def test_chapters_count_from_the_containers_start():
-    chapters = (
-        Chapter(start_s=Fraction(0), end_s=Fraction(7, 2), title="Opening; one"),
-        Chapter(start_s=Fraction(7, 2), end_s=Fraction(25, 3), title=""),
-    )
-    assert metadata_text(late_source(chapters=chapters)) == (
-        ";FFMETADATA1\n"
-        "[CHAPTER]\nTIMEBASE=1/1000000\nSTART=0\nEND=3000000\ntitle=Opening\\; one\n"
-        "[CHAPTER]\nTIMEBASE=1/1000000\nSTART=3000000\nEND=7833333\n"
-    )
-
-
-@pytest.mark.parametrize(
-    ("value", "text"),
-    [
-        (Fraction(0), "0.000000"),
-        (Fraction(1001, 30_000), "0.033367"),
-        (Fraction(-1001, 30_000), "-0.033367"),
-        (Fraction(-1, 10_000_000), "0.000000"),
-        (Fraction(2, 3), "0.666667"),
-        (Fraction(9_999_999, 10_000_000), "1.000000"),
-        (Fraction(172_800), "172800.000000"),
-        (Fraction(10**15, 3), "333333333333333.333333"),
-    ],
-)
-def test_seconds_are_decimal_to_the_microsecond(value: Fraction, text: str):
-    assert seconds(value) == text

@@ -228,10 +228,20 @@ def test_codec_that_a_container_cannot_hold_is_refused_naming_both(
         planned(made_source(), [format], **profile)
 
 
-@pytest.mark.parametrize("format", VIDEO_FORMATS)
+@pytest.mark.parametrize("format", [each for each in VIDEO_FORMATS if not FORMATS[each].packaged])
 def test_video_format_of_sound_alone_is_refused(format: FormatName):
     with pytest.raises(NoVideoStream, match=f"no video for {format}"):
         planned(made_source(video=None), [format])
+
+
+def test_package_of_sound_alone_has_sound():
+    [output] = planned(made_source(video=None), ["hls", "dash"]).outputs
+    assert (output.videos, output.tracks) == ((), ("aac-audio-1",))
+
+
+def test_package_of_nothing_is_refused():
+    with pytest.raises(NoVideoStream, match="no video for hls"):
+        planned(made_source(video=None, audio=()), ["hls"])
 
 
 @pytest.mark.parametrize("format", ["m4a", "mp3", "opus"])

@@ -2,76 +2,31 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 import signal
 import subprocess
 import sys
 from collections.abc import Callable
-from contextlib import AbstractContextManager
 from itertools import groupby
 from pathlib import Path
 
 import pytest
 
 from reelmill.errors import JobRejected, OutputCollision
-from reelmill.manifest import FILE_NAME, Manifest, OutputReport, SourceReport, read_manifest
-from reelmill.publishing import draft_for, finished_manifest, publish, refuse_taken
+from reelmill.manifest import FILE_NAME, read_manifest
+from reelmill.publishing import finished_manifest, publish
 from reelmill.storage.opening import open_store
-from reelmill.storage.store import Draft, Staged
-from reelmill.workspace import Workspace
 from tests.live_jobs import files_below
-
-KEY, OTHER_KEY = "a" * 40, "b" * 40
-ATTEMPT = "1" * 32
-MADE = {"clip.mp4": b"an mp4", "clip.flv": b"an flv"}
-
-Drafting = AbstractContextManager[Draft]
-
-
-def manifest_of(files: dict[str, bytes], key: str = KEY, attempt: str = ATTEMPT) -> Manifest:
-    source = SourceReport(
-        file_name="clip.mkv", identity="i", size_bytes=1, format="matroska", duration_s=1, frames=25,
-        frames_known_from="packets",
-    )  # fmt: skip
-    outputs = tuple(
-        OutputReport(
-            format=name.rpartition(".")[2], file_name=name, size_bytes=len(content),
-            sha256=hashlib.sha256(content).hexdigest(), duration_s=1, frames=25, streams=(), checks=(), left_out=(),
-        )
-        for name, content in files.items()
-    )  # fmt: skip
-    return Manifest(
-        job_key=key, attempt=attempt, reelmill_version="0", ffmpeg_version="0", profile="default",
-        created="2026-01-01T00:00:00+00:00", wall_s=1, source=source, outputs=outputs, renditions=(), reasons=(),
-        warnings=(),
-    )  # fmt: skip
-
-
-def write(folder: Path, files: dict[str, bytes]) -> None:
-    for name, content in files.items():
-        (folder / name).write_bytes(content)
-
-
-def stage(draft: Draft, files: dict[str, bytes]) -> list[Staged]:
-    write(draft.folder, files)
-    return [draft.stage(name, hashlib.sha256(content).hexdigest()) for name, content in files.items()]
-
-
-def draft_in(output: Path, key: str = KEY, attempt: str = ATTEMPT, files: dict[str, bytes] = MADE) -> Drafting:
-    workspace = Workspace(open_store(output.parent / "work"), output.parent / "work" / "pieces")
-    return draft_for(output, list(files), workspace, key, attempt)
-
-
-def run_attempt(
-    output: Path, files: dict[str, bytes] = MADE, *, key: str = KEY, attempt: str = ATTEMPT, replace: bool = False
-) -> Manifest:
-    """Do as the flow does, for outputs that are made of nothing."""
-    manifest = manifest_of(files, key, attempt)
-    refuse_taken(output, key, list(files), replace=replace)
-    with draft_in(output, key, attempt, files) as draft:
-        publish(manifest, stage(draft, files), draft, output, replace=replace)
-    return manifest
+from tests.publishing_attempts import (
+    KEY,
+    MADE,
+    OTHER_KEY,
+    draft_in,
+    manifest_of,
+    run_attempt,
+    stage,
+    write,
+)
 
 
 @pytest.fixture
@@ -326,7 +281,7 @@ def killed_attempt(output: Path, after: str) -> None:
     code = f"""
 import os, signal
 from pathlib import Path
-from tests.reelmill import test_publishing as t
+from tests import publishing_attempts as t
 from reelmill.storage import local
 
 def die(*_, **__):
@@ -340,10 +295,10 @@ elif {after!r} == "first link":
 elif {after!r} == "links":
     os.link = lambda file, target: (link(file, target), die() if target.name == list(t.MADE)[-1] else None)
 elif {after!r} == "draft of the manifest":
-    os.link = lambda file, target: die() if target.name == t.FILE_NAME else link(file, target)
+    os.link = lambda file, target: die() if target.name == {FILE_NAME!r} else link(file, target)
 elif {after!r} == "removal of the old manifest":
     delete = local.LocalStore.delete
-    local.LocalStore.delete = lambda self, *keys: (delete(self, *keys), die() if t.FILE_NAME in keys else None)
+    local.LocalStore.delete = lambda self, *keys: (delete(self, *keys), die() if {FILE_NAME!r} in keys else None)
 elif {after!r} == "manifest":
     local.shutil.rmtree = die
 t.run_attempt(Path({str(output)!r}), attempt="3" * 32)

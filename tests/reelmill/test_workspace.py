@@ -24,7 +24,6 @@ from reelmill.planning.plan import Plan
 from reelmill.records import FileRecord, PieceRecord
 from reelmill.settings import settings
 from reelmill.workspace import Workspace, open_workspace, refuse_full_disk
-from tests.live_jobs import make_clip
 from tests.pipeline import prepare_job
 
 ROOT = Path(__file__).parents[2]
@@ -63,11 +62,6 @@ with open_workspace({key!r}) as workspace:
 
 def plan_of(source: Path, output: Path, **choices: object) -> Plan:
     return prepare_job(TranscodeJob.model_validate({"source": str(source), "output": str(output), **choices})).plan
-
-
-@pytest.fixture(scope="session")
-def clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return make_clip(tmp_path_factory.mktemp("clip") / "clip.mp4", seconds=1, size="64x64")
 
 
 def test_second_holder_is_refused_while_another_process_has_the_workspace():

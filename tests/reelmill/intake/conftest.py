@@ -1,27 +1,12 @@
-"""Settings by name, and a folder that is an inbox."""
+"""A folder that is an inbox."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from reelmill.settings import settings
-
-Set = Callable[..., None]
-
-
-@pytest.fixture
-def set_to(monkeypatch: pytest.MonkeyPatch) -> Set:
-    """Sets settings by name, for the test."""
-
-    def change(**wanted: object) -> None:
-        for name, value in wanted.items():
-            monkeypatch.setenv(f"REELMILL_{name.upper()}", str(value))
-        settings.cache_clear()
-
-    return change
+from tests.conftest import Set
 
 
 @pytest.fixture
