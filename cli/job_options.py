@@ -37,6 +37,8 @@ class JobOptions:
         What the job may cost. It is refused when more is expected, and stopped when more is spent.
     damage
         A damaged source is refused (strict) or encoded with a warning (lenient), also when cut off (salvage).
+    callback_url
+        https address that is told of progress and of the end; that of the settings when not given.
     pictures
         Take a poster, thumbnails, sprites and a preview too: those of the profile, or all where it names none.
     copy_when_fits
@@ -53,6 +55,7 @@ class JobOptions:
     workers: int | None = None
     budget: Decimal | None = None
     damage: DamagePolicy = "lenient"
+    callback_url: str | None = None
     pictures: Annotated[bool, Parameter(negative="")] = False
     copy_when_fits: Annotated[bool, Parameter(negative="")] = False
     replace: Annotated[bool, Parameter(negative="")] = False
@@ -62,5 +65,6 @@ class JobOptions:
         return TranscodeJob(
             source=source, formats=self.format, profile=self.profile, output=self.output, name=self.name,
             segment_s=self.segment_seconds, workers=self.workers, budget=self.budget, damage=self.damage,
-            pictures=self.pictures, copy_when_fits=self.copy_when_fits, replace=self.replace,
+            callback_url=self.callback_url, pictures=self.pictures, copy_when_fits=self.copy_when_fits,
+            replace=self.replace,
         )  # fmt: skip

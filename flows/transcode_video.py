@@ -36,6 +36,7 @@ from reelmill.storage.store import Draft
 from reelmill.workspace import Workspace, open_workspace, refuse_full_disk
 from tasks.cataloging import JobLog
 from tasks.dispatch import Dispatcher
+from tasks.following import Followers
 from tasks.gathering import Gathered
 from tasks.pictures import make_pictures, take_stills
 from tasks.reporting import ProgressReporter
@@ -61,6 +62,7 @@ def transcode_video(job: TranscodeJob) -> Manifest:
     accepted = accept_job(job)
     ledger = ledger_for(job, accepted.source.location, accepted.source.size_bytes)
     log = JobLog(accepted, attempt, ledger)
+    followers = Followers(accepted, attempt)
     open_ledger(attempt, ledger)
     try:
         source, index = probe_source(accepted, attempt)
@@ -68,7 +70,7 @@ def transcode_video(job: TranscodeJob) -> Manifest:
         finished = finished_manifest(accepted.output, key)
         if finished is not None:
             get_run_logger().info("%s is finished already: nothing to do", source.name)
-            return log.finish(finished)
+            return followers.finish(log.finish(finished))
         plan = plan_job(accepted, source, index)
         names = plan.public_names
         refuse_taken(accepted.output, key, names, replace=job.replace)
@@ -93,15 +95,18 @@ def transcode_video(job: TranscodeJob) -> Manifest:
                         accepted, plan, reports, pictures, *made.rendition_reports(), attempt, wall_s, cost
                     )
                     refuse_cancelled(attempt)
+                    followers.promise()
                     publish(manifest, [each for files in made.staged.values() for each in files], draft, accepted)
                 manifest = log.finish(manifest, plan, made.pieces)
             workspace.remove()
-        return manifest
+        return followers.finish(manifest)
     except BaseException as error:
         cancel_job(attempt)
         log.fail(error)
+        followers.fail(error)
         raise
     finally:
+        followers.close()
         close_ledger(ledger)
         release(accepted.source)
 

@@ -97,6 +97,11 @@ class TranscodeJob(BaseModel):
         description="How many ffmpeg run at once. When empty: one for each core",
         json_schema_extra={"minimum": 1},
     )
+    callback_url: str | None = Field(
+        default=None,
+        title="Callback",
+        description="https:// address that is told of progress and of the end. When empty: that of the settings",
+    )
     source_size_bytes: int | None = Field(
         default=None,
         title="Size of the source",
