@@ -32,7 +32,8 @@ def plan(*formats: str, segments: int = 2) -> Plan:
         id=VIDEO, codec="h264", preset="medium", width=1280, height=720, bitrate_bps=None, segments=ranges, frames=250
     )
     sound = SimpleNamespace(id=SOUND, codec="aac", copies=False, bitrate_bps=128_000)
-    outputs = [SimpleNamespace(format=each, video=VIDEO, tracks=(SOUND,)) for each in formats or ("mp4",)]
+    names = formats or ("mp4",)
+    outputs = [SimpleNamespace(format=each, label=each, videos=(VIDEO,), tracks=(SOUND,)) for each in names]
     source = SimpleNamespace(
         video=SimpleNamespace(width=1920, height=1080), duration_s=Fraction(10), size_bytes=5_000_000,
         pinned=SimpleNamespace(location=Path("holiday.mov")),
