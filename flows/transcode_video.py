@@ -20,7 +20,7 @@ from prefect.runtime import flow_run
 
 from reelmill.cost.ledger import close_ledger, open_ledger, refuse_overspent, share_ledger
 from reelmill.encoding.scan import scan_frames
-from reelmill.errors import MediaDamaged, SegmentInexact, VerifyFailed
+from reelmill.errors import CallbackFailed, HookFailed, MediaDamaged, SegmentInexact, VerifyFailed
 from reelmill.job import TranscodeJob
 from reelmill.manifest import Manifest
 from reelmill.media.frame_index import FrameIndex, pack_times
@@ -102,7 +102,8 @@ def transcode_video(job: TranscodeJob) -> Manifest:
         return followers.finish(manifest)
     except BaseException as error:
         cancel_job(attempt)
-        log.fail(error)
+        if not isinstance(error, HookFailed | CallbackFailed):  # the result is published, and noted
+            log.fail(error)
         followers.fail(error)
         raise
     finally:

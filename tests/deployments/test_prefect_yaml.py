@@ -133,6 +133,7 @@ def test_the_form_is_ordered_and_described_with_choices_as_choices(api: str):
         "damage": ("If the source is damaged", "string"),
         "segment_s": ("Segment length", "number"),
         "workers": ("Workers", "integer"),
+        "callback_url": ("Callback", "string"),
         "source_size_bytes": ("Size of the source", "integer"),
     }
     assert fields["formats"]["items"]["enum"] == list(FORMATS)
