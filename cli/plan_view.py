@@ -86,7 +86,7 @@ def _estimate_as_json(estimate: Estimate) -> dict[str, Any]:
 def _renditions(plan: Plan) -> Table:
     table = Table("rendition", "codec", "picture or sound", "quality", "segments", "frames", title="Renditions")
     for each in plan.video:
-        picture = f"{each.width + each.pad[0]}x{each.height + each.pad[1]} {each.pixel_format}"
+        picture = f"{each.size[0]}x{each.size[1]} {each.pixel_format}"
         segments = str(len(each.segments)) if each.segments else "copied"
         table.add_row(each.id, each.codec, picture, _quality(each), segments, f"{each.frames:,}")
     for track in plan.tracks:

@@ -32,6 +32,12 @@ def print_result(console: Console, manifest: Manifest, output: Location) -> None
                 f"{rendition.id}: {rendition.frames:,} frames in {pieces}{kept}, {rendition.cpu_s:.1f} CPU seconds",
                 highlight=False,
             )
+    for each in manifest.quality:
+        console.print(
+            f"{each.rendition}: VMAF {each.vmaf:.1f}, SSIM {each.ssim:.4f}, PSNR {each.psnr_db:.1f} dB; "
+            f"worst VMAF {each.worst_vmaf:.1f} in segment {each.worst_segment} from {each.worst_start_s:.1f} s",
+            highlight=False,
+        )
     if manifest.cost.runs:
         console.print(f"cost: {manifest.cost.text}", highlight=False)
     for each in manifest.outputs:

@@ -30,6 +30,7 @@ from reelmill.preparing import AcceptedJob, accept_job, plan_job
 from reelmill.pricing import estimate_job, ledger_for, measured_cost, refuse_over_budget
 from reelmill.progress import board, drop_board
 from reelmill.publishing import draft_for, finished_manifest, refuse_taken
+from reelmill.records import PieceRecord
 from reelmill.settings import settings
 from reelmill.storage.pinning import release
 from reelmill.storage.store import Draft
@@ -40,7 +41,15 @@ from tasks.following import Followers
 from tasks.gathering import Gathered
 from tasks.pictures import make_pictures, take_stills
 from tasks.reporting import ProgressReporter
-from tasks.transcoding import encode_segment, make_track, merge_output, post_process, probe_source, publish
+from tasks.transcoding import (
+    encode_segment,
+    make_track,
+    measure_quality,
+    merge_output,
+    post_process,
+    probe_source,
+    publish,
+)
 
 Submission = Callable[[], PrefectFuture[Any]]
 
@@ -92,7 +101,15 @@ def transcode_video(job: TranscodeJob) -> Manifest:
                     cost = measured_cost(plan, ledger, estimate, accepted.output, sizes, made.pieces, made.tracks)
                     wall_s = time.monotonic() - started
                     manifest = post_process(
-                        accepted, plan, reports, pictures, *made.rendition_reports(), attempt, wall_s, cost
+                        accepted,
+                        plan,
+                        reports,
+                        pictures,
+                        *made.rendition_reports(),
+                        made.quality,
+                        attempt,
+                        wall_s,
+                        cost,
                     )
                     refuse_cancelled(attempt)
                     followers.promise()
@@ -154,8 +171,8 @@ def _encode_and_merge(accepted: AcceptedJob, plan: Plan, workspace: Workspace, d
     """Run every task of the plan; a format is merged as soon as its own pieces and tracks are done."""
     gathered = Gathered(plan)
     progress = board(attempt)
-    stills = plan.pictures.stills if plan.pictures else ()
-    steps = len(plan.order) + len(plan.tracks) + len(stills) + len(plan.public_names)
+    quality, stills = accepted.profile.quality, plan.pictures.stills if plan.pictures else ()
+    steps = len(plan.order) * (2 if quality.measure else 1) + len(plan.tracks) + len(stills) + len(plan.public_names)
     progress.begin(sum(each.frames for each in plan.video), steps)
     reporter = ProgressReporter(progress, plan.source.name)
 
@@ -164,7 +181,7 @@ def _encode_and_merge(accepted: AcceptedJob, plan: Plan, workspace: Workspace, d
         refuse_overspent(attempt)
 
     work: Dispatcher[tuple[str, str, int]] = Dispatcher(accepted.job.workers or settings().workers, on_wait=look)
-    submit = _submissions(plan, workspace, attempt, strict=accepted.job.damage == "strict")
+    submit = _submissions(accepted, plan, workspace, attempt)
     tracks = [(each.cost, ("track", each.id, 0)) for each in plan.tracks]
     pieces = [(task.cost, ("piece", task.rendition, task.segment)) for task in plan.order]
     taken = [(each.cost, ("stills", "", each.number)) for each in stills]
@@ -182,8 +199,13 @@ def _encode_and_merge(accepted: AcceptedJob, plan: Plan, workspace: Workspace, d
                 gathered.stills[number], kept, label = result, result.reused, f"stills-{number:05d}"
             elif kind == "track":
                 gathered.tracks[name], kept = result, result.reused
+            elif kind == "quality":
+                gathered.quality.append(result)
+                kept = result.reused
             else:
                 gathered.pieces[name].append(result)
+                if quality.measure:
+                    work.add(("quality", name, number), submit("quality", name, number, result))
                 frames, kept, label = result.frames, result.reused, f"{name}-{number:05d}"
             progress.finish(label, frames, kept=kept)
             _add_merges(work, gathered, plan, workspace, draft, attempt)
@@ -198,14 +220,16 @@ def _encode_and_merge(accepted: AcceptedJob, plan: Plan, workspace: Workspace, d
     return gathered
 
 
-def _submissions(plan: Plan, workspace: Workspace, attempt: str, *, strict: bool) -> Callable[..., Submission]:
-    """Return what makes the submission of a piece or a track."""
+def _submissions(accepted: AcceptedJob, plan: Plan, workspace: Workspace, attempt: str) -> Callable[..., Submission]:
+    """Return what makes the submission of a piece, a track, or the comparison of a piece with its source."""
+    strict, quality = accepted.job.damage == "strict", accepted.profile.quality
     retries = settings().retries
-    encode, make = encode_segment.with_options(retries=retries), make_track.with_options(retries=retries)
-    take = take_stills.with_options(retries=retries)
+    encode, make, measure, take = (
+        each.with_options(retries=retries) for each in (encode_segment, make_track, measure_quality, take_stills)
+    )
     bare = {each.id: each.model_copy(update={"segments": ()}) for each in plan.video}
 
-    def submission(kind: str, name: str, number: int) -> Submission:
+    def submission(kind: str, name: str, number: int, made: PieceRecord | None = None) -> Submission:
         if kind == "track":
             return partial(make.submit, plan.source, plan.track(name), workspace, strict, attempt)
         if kind == "stills":
@@ -213,6 +237,18 @@ def _submissions(plan: Plan, workspace: Workspace, attempt: str, *, strict: bool
             without = plan.pictures.model_copy(update={"stills": ()})
             return partial(take.submit, plan.source, without, plan.pictures.stills[number], workspace, attempt)
         segment = plan.rendition(name).segments[number]
+        if kind == "quality":
+            return partial(
+                measure.submit,
+                plan.source,
+                bare[name],
+                segment,
+                made,
+                quality,
+                workspace,
+                plan.encoder_threads,
+                attempt,
+            )
         return partial(
             encode.submit, plan.source, bare[name], segment, workspace, plan.encoder_threads, strict, attempt
         )

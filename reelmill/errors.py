@@ -5,7 +5,7 @@
     │   ├── MediaEmpty, MediaUnreadable, MediaTruncated, SourceIncomplete, MediaDamaged, MediaEncrypted
     │   ├── SourceNotFound, SourceChanged, FormatNotAllowed, CodecNotAllowed, NoVideoStream, NoAudioStream
     │   ├── LimitPixels, LimitTimeline, LimitFrameRate, LimitStreams, LimitChannels, LimitOutputs
-    │   ├── InvalidProfile, InvalidParameter, InvalidUri, InvalidKey, UriSchemeNotAllowed, PathEscape
+    │   ├── InvalidProfile, InvalidParameter, InvalidWatermark, InvalidUri, InvalidKey, UriSchemeNotAllowed, PathEscape
     │   ├── BucketNotAllowed, BucketNotFound, StoreAccessDenied, WrongRegion
     │   ├── OutputCollision, JobRunning, NotEnoughSpace, BudgetExceeded, ToolMissing, RunNotFound
     │   └── EventRejected, TriggerLoop, CallbackNotAllowed
@@ -16,6 +16,7 @@
     │   ├── StoreThrottled     it asked for fewer requests, longer than was waited: retried
     │   ├── StoreUnreachable   nothing answers at its address: retried
     │   └── StoreConflict      an object is not, or no longer, what a conditional request expected
+    ├── QualityTooLow          a segment is not as good as the profile wants it
     ├── SegmentInexact         a piece is not the frames the plan says: the source is decoded once and planned again
     ├── VerifyFailed           an output is not what the plan says: nothing is published
     ├── CatalogFailed          the catalog can't be reached or written: retried, and no job fails of it
@@ -133,6 +134,10 @@ class LimitOutputs(JobRejected):
 
 class InvalidProfile(JobRejected):
     """A profile has a field, a value or a combination that is not allowed."""
+
+
+class InvalidWatermark(JobRejected):
+    """An image, a text or subtitles that were to be laid over the video can't be shown as they are."""
 
 
 class InvalidParameter(JobRejected):
@@ -260,6 +265,12 @@ class StoreConflict(StoreFailed):
     """An object was made, changed or removed by somebody else meanwhile."""
 
     retryable = False
+
+
+class QualityTooLow(ReelmillError):
+    """A segment is not as good as the profile asks for. Nothing was published."""
+
+    exit_code = 4
 
 
 class SegmentInexact(ReelmillError):

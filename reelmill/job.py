@@ -19,6 +19,10 @@ from reelmill.storage.location import Location, S3Location, is_printable, parse_
 
 SHORTEST_SEGMENT_S = 0.1
 _LONGEST_NAME = 200
+_NOT_MADE: Any = {
+    "name": True, "description": True, "formats": True, "video": {"overlays": {"__all__": {"image"}}},
+}  # fmt: skip
+"""What of a profile has no part in what is made: names. An image is known by its content."""
 DamagePolicy = Literal["strict", "lenient", "salvage"]
 Money = Annotated[Decimal, PlainSerializer(float, when_used="json"), WithJsonSchema({"type": "number"})]
 """A number in JSON, and exact here: what a person types has fewer digits than a float keeps."""
@@ -63,6 +67,13 @@ class TranscodeJob(BaseModel):
         default=False,
         title="Take pictures",
         description="Poster, thumbnails, sprites and preview, as the profile says; all of them where it says nothing",
+    )
+    watermark: str | None = Field(
+        default=None,
+        description="PNG, JPEG, WebP or GIF, laid over the video at the bottom right. A path or s3:// address",
+    )
+    watermark_text: str | None = Field(
+        default=None, title="Text of the watermark", description="Laid over the video at the bottom left, as it stands"
     )
     copy_when_fits: bool = Field(
         default=False,
@@ -163,11 +174,16 @@ def check_job(job: TranscodeJob, profile: Profile) -> tuple[FormatName, ...]:
     return formats
 
 
-def job_key(source_identity: str, profile: Profile, formats: tuple[str, ...], job: TranscodeJob) -> str:
-    """Name the job by what it makes of which content: equal requests have one key on every machine."""
+def job_key(
+    source_identity: str, profile: Profile, formats: tuple[str, ...], job: TranscodeJob, *laid_over: str
+) -> str:
+    """Name the job by what it makes of which content: equal requests have one key on every machine.
+
+    `laid_over` names what else its result is made of.
+    """
     return content_key(
-        source_identity, profile.model_dump_json(exclude={"name", "description", "formats"}),
-        ",".join(sorted(formats)), job.base_name, job.damage, str(job.segment_s), str(job.copy_when_fits),
+        source_identity, profile.model_dump_json(exclude=_NOT_MADE),
+        ",".join(sorted(formats)), job.base_name, job.damage, str(job.segment_s), str(job.copy_when_fits), *laid_over,
     )  # fmt: skip
 
 

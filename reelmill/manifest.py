@@ -111,6 +111,19 @@ class RenditionReport(Frozen):
     reused_segments: int = Field(default=0, description="Pieces kept from an earlier run of the job")
 
 
+class QualityReport(Frozen):
+    """How near one rendition comes to what it was encoded of, on average of the frames that were compared."""
+
+    rendition: str = Field(description="Name of the rendition")
+    frames: int = Field(description="Frames that were compared")
+    vmaf: float = Field(description="VMAF, 0 to 100")
+    ssim: float = Field(description="SSIM, up to 1")
+    psnr_db: float = Field(description="PSNR of luma, in decibels")
+    worst_segment: int = Field(description="Number of the segment of the least VMAF, from 0")
+    worst_start_s: float = Field(description="Where it begins in the source")
+    worst_vmaf: float = Field(description="Its VMAF")
+
+
 class SourceReport(Frozen):
     """The source, as it was probed."""
 
@@ -138,6 +151,9 @@ class Manifest(Frozen):
     outputs: tuple[OutputReport, ...] = Field(description="The files made")
     pictures: tuple[PictureReport, ...] = Field(default=(), description="Pictures taken from the source")
     renditions: tuple[RenditionReport, ...] = Field(description="What was encoded, and what it took")
+    quality: tuple[QualityReport, ...] = Field(
+        default=(), description="How good the renditions are; empty where nobody asked"
+    )
     cost: JobCost = Field(default=JobCost(), description="What it cost")
     reasons: tuple[str, ...] = Field(description="Why the job was done the way it was")
     warnings: tuple[str, ...] = Field(description="What somebody should know")

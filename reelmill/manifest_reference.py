@@ -29,7 +29,8 @@ _INTRODUCTION = f"""\
 `{FILE_NAME}` lies beside the outputs and is written last: when it is there, so are they. What the checks mean and
 what is left out is in [the output](output.md). `reelmill transcode --json` prints the same text.
 
-Times are in seconds, sizes in bytes. An empty list is `[]`, something unknown is `null`; no field is ever missing.
+Times are in seconds, sizes in bytes, [amounts](cost.md) in units of the currency, as text. An empty list is `[]`,
+something unknown is `null`; no field is ever missing.
 """
 
 

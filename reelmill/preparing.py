@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from reelmill.encoding.scan import scan_frames
-from reelmill.errors import OutputCollision, SourceChanged, SourceIncomplete
+from reelmill.errors import InvalidParameter, InvalidWatermark, OutputCollision, SourceChanged, SourceIncomplete
 from reelmill.formats import FORMATS, FormatName
 from reelmill.job import TranscodeJob, check_job, job_key
 from reelmill.manifest import FILE_NAME
+from reelmill.media.fonts import font_digest, refuse_unknown_characters
 from reelmill.media.frame_index import EntryPoint, FrameIndex
+from reelmill.media.images import Image, open_image
 from reelmill.media.probe import clean_entries, probe
 from reelmill.media.source import Source
 from reelmill.media.tool import ffmpeg_version
 from reelmill.planning.plan import Plan, content_key
 from reelmill.planning.planner import make_plan
 from reelmill.profiles.loading import is_profile_file, load_profile
+from reelmill.profiles.picture import LONGEST_TEXT, Overlay, text_fault
 from reelmill.profiles.pictures import ALL_PICTURES
 from reelmill.profiles.profile import Profile, check_formats
 from reelmill.settings import settings
@@ -40,11 +44,15 @@ class AcceptedJob:
     formats: tuple[FormatName, ...]
     source: Pinned
     output: Location
+    images: Mapping[str, Image] = field(default_factory=dict[str, Image])
+    font: str | None = None
+    """Content of the font of texts laid over the video; None without any."""
 
     @property
     def key(self) -> str:
         """Name the job by the content of its source and what is made of it."""
-        return job_key(self.source.identity, self.profile, self.formats, self.job)
+        shown = [self.images[each.image].identity for each in self.profile.video.overlays if each.image and self.images]
+        return job_key(self.source.identity, self.profile, self.formats, self.job, *shown, self.font or "")
 
     @property
     def submission_key(self) -> str:
@@ -56,11 +64,15 @@ class AcceptedJob:
         profile = self.job.profile
         if profile is not None and is_profile_file(profile):
             profile = _absolute(parse_location(profile, "profile"))
+        watermark = self.job.watermark
+        if watermark is not None:
+            watermark = _absolute(parse_location(watermark, "watermark", settings().source_root))
         return self.job.model_copy(
             update={
                 "source": _absolute(self.source.location),
                 "output": _absolute(self.output),
                 "profile": profile,
+                "watermark": watermark,
             }
         )
 
@@ -78,7 +90,26 @@ def accept_job(job: TranscodeJob) -> AcceptedJob:
     if job.source_size_bytes is not None and source.size_bytes != job.source_size_bytes:
         there = f"{source.size_bytes:,} of {job.source_size_bytes:,} bytes are there"
         raise SourceIncomplete(f"{source.location.name}: {there}")
-    return AcceptedJob(job, profile, formats, source, output)
+    with_video = not all(FORMATS[each].is_audio_only for each in formats)
+    images, font = laid_over(profile) if with_video else ({}, None)
+    return AcceptedJob(job, profile, formats, source, output, images, font)
+
+
+def laid_over(profile: Profile) -> tuple[dict[str, Image], str | None]:
+    """Look at what the profile lays over the video: return its images by name, and its texts' font.
+
+    Raises JobRejected for what can't be shown, StoreFailed.
+    """
+    overlays = profile.video.overlays
+    names = dict.fromkeys(each.image for each in overlays if each.image is not None)
+    root = settings().source_root
+    images = {
+        name: open_image(parse_location(name, "watermark", root), max_pixels=settings().max_pixels) for name in names
+    }
+    for each in overlays:
+        if each.text is not None:
+            refuse_unknown_characters(each.text, what="text")
+    return images, font_digest() if any(each.image is None for each in overlays) else None
 
 
 def refuse_outdated(accepted: AcceptedJob) -> None:
@@ -93,10 +124,26 @@ def _absolute(location: Location) -> str:
 
 def _profile(job: TranscodeJob) -> Profile:
     profile = load_profile(job.profile) if job.profile else _DEFAULT_PROFILE
-    asked: dict[str, object] = {"copy_when_fits": True} if job.copy_when_fits else {}
+    if job.copy_when_fits:
+        profile = profile.model_copy(update={"copy_when_fits": True})
     if job.pictures and profile.pictures is None:
-        asked["pictures"] = ALL_PICTURES
-    return profile.model_copy(update=asked)
+        profile = profile.model_copy(update={"pictures": ALL_PICTURES})
+    overlays = (*profile.video.overlays, *_watermarks(job))
+    if overlays == profile.video.overlays:
+        return profile
+    if profile.video.codec == "copy":
+        raise InvalidParameter(f"watermark: profile {profile.name} copies the video; allowed: one that encodes it")
+    video = profile.video.model_copy(update={"overlays": overlays})
+    return profile.model_copy(update={"video": video})
+
+
+def _watermarks(job: TranscodeJob) -> Iterator[Overlay]:
+    if job.watermark is not None:
+        yield Overlay(image=job.watermark, position="bottom-right")
+    if job.watermark_text is not None:
+        if why := text_fault(job.watermark_text):
+            raise InvalidWatermark(f"watermark_text: {why}; allowed: 1 to {LONGEST_TEXT} characters")
+        yield Overlay(text=job.watermark_text, position="bottom-left")
 
 
 def probe_job(accepted: AcceptedJob, attempt: str) -> tuple[Source, FrameIndex | None]:
@@ -158,4 +205,6 @@ def _plan(accepted: AcceptedJob, source: Source, index: FrameIndex | None, whole
         default_segment_s=limits.segment_s,
         most_encode_tasks=limits.max_encode_tasks,
         whole_because=whole_because,
+        images=accepted.images,
+        font=accepted.font,
     )

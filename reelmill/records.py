@@ -35,6 +35,20 @@ class PieceRecord(FileRecord):
     """Digest of the codec's extradata: pieces of one rendition can be joined only when it is the same."""
 
 
+class QualityRecord(FileRecord):
+    """How near one encoded segment comes to what it was encoded of, on average of the frames that were compared.
+
+    Its file is libvmaf's log, with the numbers of every such frame.
+    """
+
+    rendition: str
+    segment: int
+    frames: int
+    vmaf: float
+    ssim: float
+    psnr_db: float
+
+
 class TrackRecord(FileRecord):
     """One audio or subtitle track, made whole. Times in seconds from the start of the source's container."""
 

@@ -90,6 +90,9 @@ class Settings(BaseSettings):
         default=30.0, description="Seconds without progress before probing is given up"
     )
     niceness: NonNegativeInt = Field(default=5, description="Niceness of ffmpeg, 0 to 19")
+    font_file: Path | None = Field(
+        default=None, description="TrueType or OpenType font of texts laid over a video; Open Sans when unset"
+    )
     max_pixels: PositiveInt = Field(default=8192 * 8192, description="Most pixels of one picture")
     max_duration_s: PositiveFloat = Field(default=48 * 3600.0, description="Longest source, in seconds")
     max_gap_s: PositiveFloat = Field(default=3600.0, description="Longest time between two frames, in seconds")

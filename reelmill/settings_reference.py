@@ -36,6 +36,13 @@ What they are for, and which ones matter: [object storage](object-storage.md).
 
 """
 
+_PRICES = """
+## Prices
+
+What counts, and what becomes of it: [cost](cost.md).
+
+"""
+
 _INTAKE = """
 ## Uploads, notifications and messages
 
@@ -51,6 +58,7 @@ When they are raised: [alarms](service.md#alarms).
 """
 
 _OF_OBJECT_STORAGE = ("s3_", "source_cache_")
+_OF_PRICES = "price_"
 _OF_INTAKE = "intake_"
 _OF_ALARMS = "alarm_"
 _TABLE_HEAD = "| Variable | Meaning | Default |\n| --- | --- | --- |\n"
@@ -58,7 +66,12 @@ _TABLE_HEAD = "| Variable | Meaning | Default |\n| --- | --- | --- |\n"
 
 def settings_reference() -> str:
     """Return the text of docs/settings.md: the same on every machine."""
-    sections = ((_OBJECT_STORAGE, _OF_OBJECT_STORAGE), (_INTAKE, _OF_INTAKE), (_ALARMS, _OF_ALARMS))
+    sections = (
+        (_OBJECT_STORAGE, _OF_OBJECT_STORAGE),
+        (_PRICES, _OF_PRICES),
+        (_INTAKE, _OF_INTAKE),
+        (_ALARMS, _OF_ALARMS),
+    )
     grouped = [(text, [name for name in Settings.model_fields if name.startswith(prefix)]) for text, prefix in sections]
     others = [name for name in Settings.model_fields if not any(name in names for _, names in grouped)]
     return _INTRODUCTION + _table(others) + "".join(text + _table(names) for text, names in grouped)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from reelmill.manifest import OutputReport, PictureReport, RenditionReport
 from reelmill.planning.picture_plan import PictureSet
 from reelmill.planning.plan import OutputPlan, Plan
-from reelmill.records import PieceRecord, StillsRecord, TrackRecord
+from reelmill.records import PieceRecord, QualityRecord, StillsRecord, TrackRecord
 from reelmill.storage.store import Staged
 
 
@@ -17,6 +17,7 @@ class Gathered:
         self._merging: set[str] = set()
         self.pieces: dict[str, list[PieceRecord]] = {video.id: [] for video in plan.video}
         self.tracks: dict[str, TrackRecord] = {}
+        self.quality: list[QualityRecord] = []
         self.reports: dict[str, OutputReport] = {}
         self.stills: dict[int, StillsRecord] = {}
         self.pictures: dict[str, PictureReport] = {}

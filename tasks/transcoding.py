@@ -15,6 +15,7 @@ from reelmill.cost.prices import money_text, nanos_of
 from reelmill.cost.report import JobCost
 from reelmill.encoding.merge import merge_output as merge_files
 from reelmill.encoding.pieces import encode_segment as encode_piece
+from reelmill.encoding.quality import measure_segment, quality_reports
 from reelmill.encoding.verify import verify_output
 from reelmill.encoding.whole_tracks import make_track as make_whole_track
 from reelmill.manifest import Manifest, OutputReport, PictureReport, RenditionReport, SourceReport
@@ -25,9 +26,10 @@ from reelmill.packaging.making import make_package
 from reelmill.packaging.verify import verify_package
 from reelmill.planning.plan import OutputPlan, Plan, Segment, TrackRendition, VideoRendition
 from reelmill.preparing import AcceptedJob, probe_job, refuse_outdated
+from reelmill.profiles.quality import QualitySettings
 from reelmill.progress import board
 from reelmill.publishing import publish as publish_outputs
-from reelmill.records import PieceRecord, TrackRecord
+from reelmill.records import PieceRecord, QualityRecord, TrackRecord
 from reelmill.storage.at_once import at_once
 from reelmill.storage.store import Draft, Staged
 from reelmill.workspace import Workspace
@@ -57,6 +59,23 @@ def encode_segment(
         source, rendition, segment, workspace=workspace, threads=threads, strict=strict, attempt=attempt,
         on_progress=lambda progress: board(attempt).report(name, progress.frames),
     )  # fmt: skip
+
+
+@task(name="quality", task_run_name="quality-{rendition.id}-{segment.number:05d}", cache_policy=NO_CACHE, **RETRY)
+def measure_quality(
+    source: Source,
+    rendition: VideoRendition,
+    segment: Segment,
+    piece: PieceRecord,
+    wanted: QualitySettings,
+    workspace: Workspace,
+    threads: int,
+    attempt: str,
+) -> QualityRecord:
+    """Compare one segment with the source, unless an earlier run did."""
+    return measure_segment(
+        source, rendition, segment, piece, wanted, workspace=workspace, threads=threads, attempt=attempt
+    )
 
 
 @task(name="track", task_run_name="track-{track.id}", cache_policy=NO_CACHE, **RETRY)
@@ -125,6 +144,7 @@ def post_process(
     pictures: Sequence[PictureReport],
     renditions: Sequence[RenditionReport],
     warnings: Sequence[str],
+    quality: Sequence[QualityRecord],
     attempt: str,
     wall_s: float,
     cost: JobCost,
@@ -160,6 +180,7 @@ def post_process(
         outputs=tuple(reports),
         pictures=tuple(pictures),
         renditions=tuple(renditions),
+        quality=tuple(quality_reports(plan, quality)),
         cost=cost,
         reasons=plan.reasons,
         warnings=(*plan.warnings, *warnings),

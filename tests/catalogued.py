@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from decimal import Decimal
 from fractions import Fraction
 from pathlib import Path
 from typing import Any, cast
@@ -12,12 +13,16 @@ from sqlalchemy import text
 from reelmill.catalog.database import read
 from reelmill.catalog.tables import Table
 from reelmill.catalog.writing import Attempt
+from reelmill.cost.prices import Prices
+from reelmill.cost.report import FormatCost, JobCost, SegmentCost, WorkCost
+from reelmill.cost.speeds import Kind, Sample
 from reelmill.manifest import Manifest, OutputReport, RenditionReport, SourceReport
 from reelmill.planning.plan import Plan
 from reelmill.records import PieceRecord
 from reelmill.storage.readable import Pinned
 
 ATTEMPT, KEY, SOURCE = "a" * 32, "k" * 40, "s" * 40
+SPEED = Kind(codec="h264", preset="medium", size="720p", source_size="1080p")
 BEGAN = datetime(2026, 11, 21, 9, 30, tzinfo=UTC)
 
 
@@ -36,6 +41,21 @@ def manifest(name: str = ATTEMPT, *, key: str = KEY, source: str = SOURCE, **fie
     video = RenditionReport(
         id="h264-720p", kind="video", codec="h264", segments=2, frames=500, cpu_s=12.5, wall_s=7.25, reused_segments=1
     )
+    sample = Sample(
+        rendition="h264-720p", kind=SPEED, cpu_class="CPU", work=230_400_000, cpu_ms=12_500, size_bytes=2_000_000
+    )
+    cost = JobCost(
+        prices=Prices(vcpu_s=Decimal("0.00001")), amount=Decimal("0.000125"), estimated=Decimal("0.0001"),
+        cpu_s=12.5, estimated_cpu_s=10.0, runs=2,
+        renditions=(WorkCost(
+            work="h264-720p", runs=1, failed_runs=0, cpu_s=12.5, wall_s=7.3, amount=Decimal("0.000125")
+        ),),
+        formats=(FormatCost(format="mp4", amount=Decimal("0.000125")),),
+        segments=(SegmentCost(
+            rendition="h264-720p", segment=0, cpu_s=12.5, wall_s=7.3, amount=Decimal("0.000125")
+        ),),
+        samples=(sample,),
+    )  # fmt: skip
     return Manifest(
         job_key=key, attempt=name, reelmill_version="0.1.0", ffmpeg_version="9.0", profile="default",
         created="2026-11-21T09:31:00+00:00", wall_s=60.0,
@@ -43,7 +63,7 @@ def manifest(name: str = ATTEMPT, *, key: str = KEY, source: str = SOURCE, **fie
             file_name="übung.mov", identity=source, size_bytes=5_000_000_000, format="mov", duration_s=20.0, frames=500,
             frames_known_from="packets",
         ),
-        outputs=(output,), renditions=(video,), reasons=(), warnings=(),
+        outputs=(output,), renditions=(video,), cost=cost, reasons=(), warnings=(),
     ).model_copy(update=fields)  # fmt: skip
 
 

@@ -33,6 +33,7 @@ def pytest_configure(config: pytest.Config) -> None:
     for name in [name for name in os.environ if name.startswith(("PREFECT_", "AWS_"))]:
         del os.environ[name]
     os.environ |= {"PREFECT_HOME": home.name, "PREFECT_SERVER_ANALYTICS_ENABLED": "false", "DO_NOT_TRACK": "1"}
+    os.environ["REELMILL_HOME_DIR"] = home.name  # what a fixture of a module runs is not catalogued for the user
     os.environ |= {"AWS_CONFIG_FILE": os.devnull, "AWS_SHARED_CREDENTIALS_FILE": os.devnull}
     os.environ |= {"AWS_EC2_METADATA_DISABLED": "true"}  # without keys boto3 asks the network for some
 

@@ -22,7 +22,7 @@ from reelmill.manifest import OutputReport
 from reelmill.media.frame_index import FrameIndex, pack_times, unpack_times
 from reelmill.media.source import Source
 from reelmill.planning.plan import OutputPlan, Plan, VideoRendition
-from reelmill.preparing import AcceptedJob, accept_job, plan_job, probe_job
+from reelmill.preparing import AcceptedJob, accept_job, laid_over, plan_job, probe_job
 from reelmill.profiles.profile import Profile
 from reelmill.records import FileRecord, PieceRecord, TrackRecord
 from reelmill.storage.local import LocalStore
@@ -106,7 +106,8 @@ def prepare_job(job: TranscodeJob, profile: Profile | None = None) -> Prepared:
     """Accept, probe and plan a job, with `profile` in place of its own."""
     accepted = accept_job(job)
     if profile is not None:
-        accepted = replace(accepted, profile=profile)
+        images, font = laid_over(profile)
+        accepted = replace(accepted, profile=profile, images=images, font=font)
     source, index = probe_job(accepted, _ATTEMPT)
     return Prepared(accepted, source, index, plan_job(accepted, source, index))
 

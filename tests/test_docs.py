@@ -17,7 +17,10 @@ from reelmill.settings_reference import settings_reference
 
 ROOT = Path(__file__).parents[1]
 PAGES = [*sorted(ROOT.glob("*.md")), *sorted((ROOT / "docs").glob("*.md"))]
-WITH_COMMANDS = [ROOT / "README.md", *(ROOT / "docs" / f"{name}.md" for name in ("usage", "service", "catalog"))]
+WITH_COMMANDS = [
+    ROOT / "README.md",
+    *(ROOT / "docs" / f"{name}.md" for name in ("usage", "service", "catalog", "cost")),
+]
 GENERATED = [
     ("errors", "reelmill.errors_reference", errors_reference),
     ("manifest", "reelmill.manifest_reference", manifest_reference),

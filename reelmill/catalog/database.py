@@ -52,6 +52,12 @@ def read(question: Callable[[Session], Result]) -> Result:
     return _in_transaction(question, writes=False)
 
 
+def is_begun() -> bool:
+    """Whether there may be something to read: False where it would be a file, and nobody wrote it yet."""
+    url = catalog_url()
+    return url.get_backend_name() != "sqlite" or Path(str(url.database)).is_file()
+
+
 def _in_transaction(act: Callable[[Session], Result], *, writes: bool) -> Result:
     url = catalog_url()
     with _explained(url):

@@ -7,7 +7,7 @@ from collections.abc import Collection, Sequence
 from sqlalchemy import or_, select, tuple_
 from sqlalchemy.orm import Session, selectinload
 
-from reelmill.catalog.database import read
+from reelmill.catalog.database import is_begun, read
 from reelmill.catalog.tables import Job, SpeedSample
 from reelmill.cost.speeds import Kind, KnownFrom, Speed, Speeds
 
@@ -43,9 +43,10 @@ def attempts_named(name: str) -> list[Job]:
 def measured_speeds(kinds: Collection[Kind], cpu_class: str) -> Speeds:
     """Return the speeds of these kinds of work as far as any were measured: by the latest jobs on such a CPU.
 
-    Where there are none on such a CPU, by the latest on another. Raises CatalogFailed.
+    Where there are none on such a CPU, by the latest on another. Makes no catalog where there is none. Raises
+    CatalogFailed.
     """
-    if not kinds:
+    if not kinds or not is_begun():
         return {}
     sample = SpeedSample
     names = [(each.codec, each.preset, each.size, each.source_size) for each in kinds]

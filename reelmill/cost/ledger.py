@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Generator, Iterable
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 from reelmill.cost.prices import Prices, billed_tenths, money_text
@@ -23,6 +25,23 @@ class Run:
     failed: bool
 
 
+class Note:
+    """What one run tells a ledger of itself; without a ledger nothing."""
+
+    def __init__(self, ledger: Ledger | None):
+        self._ledger = ledger
+        self.took: tuple[float, float] | None = None
+
+    def at_work(self, cpu_s: float) -> None:
+        """Take the CPU seconds so far."""
+        if self._ledger is not None:
+            self._ledger.at_work(self, cpu_s)
+
+    def ended(self, cpu_s: float, wall_s: float) -> None:
+        """Take the CPU seconds and the seconds that it took in all."""
+        self.took = cpu_s, wall_s
+
+
 class Ledger:
     """The runs of one job. Safe to use from many threads. `moved_bytes` were, or will be, read from a bucket."""
 
@@ -32,6 +51,16 @@ class Ledger:
         self._budget_nanos = budget_nanos
         self._lock = threading.Lock()
         self._runs: list[Run] = []
+        self._at_work: dict[object, float] = {}
+
+    def at_work(self, run: object, cpu_s: float) -> None:
+        """Note how many CPU seconds a run has taken so far; they count for the budget until it is left."""
+        with self._lock:
+            self._at_work[run] = cpu_s
+
+    def leave(self, run: object) -> None:
+        with self._lock:
+            self._at_work.pop(run, None)
 
     def note(self, work: str, segment: int | None, cpu_s: float, wall_s: float, *, failed: bool) -> None:
         run = Run(work, segment, billed_tenths(cpu_s), billed_tenths(wall_s), failed)
@@ -46,15 +75,21 @@ class Ledger:
     @property
     def nanos(self) -> int:
         """What was spent so far: each run is priced by itself, so that what is added up is exact."""
-        return sum(self.prices.of_cpu(each.cpu_tenths) for each in self.runs) + self.prices.of_moved(self.moved_bytes)
+        return self._priced(each.cpu_tenths for each in self.runs)
+
+    def _priced(self, tenths: Iterable[int]) -> int:
+        return sum(map(self.prices.of_cpu, tenths)) + self.prices.of_moved(self.moved_bytes)
 
     def refuse_overspent(self) -> None:
-        """Raise BudgetExceeded when more was spent than the budget of the job."""
-        if self._budget_nanos is not None and (spent := self.nanos) > self._budget_nanos:
-            currency = self.prices.currency
+        """Raise BudgetExceeded when more was spent than the budget of the job, with what is at work."""
+        if self._budget_nanos is None:
+            return
+        with self._lock:  # both at one moment: what ends now must not count twice
+            tenths = [each.cpu_tenths for each in self._runs] + [billed_tenths(each) for each in self._at_work.values()]
+        if self._priced(tenths) > self._budget_nanos:
             raise BudgetExceeded(
-                f"budget: {money_text(spent, currency)} are spent of {money_text(self._budget_nanos, currency)}; what "
-                "is finished is kept and costs nothing again: run the same job to go on with as much, or with more"
+                f"budget: all of {money_text(self._budget_nanos, self.prices.currency)} is spent; what is finished is "
+                "kept and costs nothing again: run the same job with a budget for the rest"
             )
 
 
@@ -78,8 +113,19 @@ def refuse_overspent(attempt: str) -> None:
         _ledgers[attempt].refuse_overspent()
 
 
-def ledger_of(attempt: str) -> Ledger | None:
-    return _ledgers.get(attempt)
+@contextmanager
+def noted(attempt: str, work: str, segment: int | None) -> Generator[Note]:
+    """Give what a run tells of itself, and put it into the ledger of the attempt; as failed when the block fails."""
+    ledger, failed = _ledgers.get(attempt), True
+    note = Note(ledger)
+    try:
+        yield note
+        failed = False
+    finally:
+        if ledger is not None:
+            ledger.leave(note)
+            if note.took is not None:
+                ledger.note(work, segment, *note.took, failed=failed)
 
 
 def close_ledger(ledger: Ledger) -> None:

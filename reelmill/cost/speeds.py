@@ -95,7 +95,7 @@ def kind_of_video(source: Source, rendition: VideoRendition) -> Kind:
     original = source.video
     assert original is not None, "a rendition of the video is of a source that has one"
     return Kind(
-        codec=rendition.codec, preset=rendition.preset or "", size=size_class(rendition.width, rendition.height),
+        codec=rendition.codec, preset=rendition.preset or "", size=size_class(*rendition.size),
         source_size=size_class(original.width, original.height),
     )  # fmt: skip
 
@@ -113,8 +113,14 @@ def mux_of(format: str) -> str:
     return f"{_MUX} {format}"
 
 
+def measuring_of(rendition: str) -> str:
+    """Return what measuring a rendition's quality is called among the runs."""
+    return f"quality {rendition}"
+
+
 def pixels_of(rendition: VideoRendition, frames: int) -> int:
-    return frames * rendition.width * rendition.height
+    width, height = rendition.size
+    return frames * width * height
 
 
 def default_speed(kind: Kind) -> Speed:

@@ -1,4 +1,4 @@
-"""Builds the argv of every ffmpeg run. Pure; the only module that uses the graph builder.
+"""Builds the argv of every ffmpeg run. Pure.
 
 Times are exact until they are printed here, in microseconds, the unit in which ffmpeg reads them.
 """
@@ -13,8 +13,11 @@ from typing import Any
 
 import ffmpeg  # pyright: ignore[reportMissingTypeStubs]
 
+from reelmill.encoding.filters import filtered
+from reelmill.encoding.overlaid import Overlaid
 from reelmill.formats import FORMATS
 from reelmill.media.containers import demuxer_whitelist
+from reelmill.media.images import Image
 from reelmill.media.source import Source
 from reelmill.planning.plan import OutputPlan, Segment, TrackRendition, VideoRendition
 from reelmill.profiles.encoders import AUDIO_ENCODERS, VIDEO_ENCODERS
@@ -28,6 +31,7 @@ QUICKTIME_LANGUAGES = {
 }  # fmt: skip
 """ISO 639-2 has two codes for some languages; QuickTime knows them by the bibliographic one only."""
 
+_NOTHING = Overlaid()
 _NO_INTERVAL = 1_000_000
 """Frames from keyframe to keyframe that no segment has: the encoder makes none but those it is told to."""
 QUIET = ("-y", "-nostdin", "-hide_banner", "-loglevel", "level+warning", "-nostats", "-progress", "pipe:1")
@@ -37,25 +41,15 @@ _SUBTITLE_ENCODERS = {"mov_text": "mov_text", "subrip": "subrip", "ass": "ass", 
 
 def encode_argv(
     tool: str, source: Source, media: Readable, rendition: VideoRendition, segment: Segment, *,
-    threads: int, max_pixels: int, out: Path,
+    threads: int, max_pixels: int, out: Path, above: Overlaid = _NOTHING,
 ) -> Argv:  # fmt: skip
     """Encode one segment of one rendition into an mp4 piece whose first frame has time 0.
 
     Decoding starts at the segment's entry, early enough, and `trim` keeps exactly the frames of its range; filters that
     look at several frames come before it, so that a piece is what one run over the whole source would have made there.
+    `above` is what is laid over them.
     """
-    assert source.video is not None
-    options = {"copyts": None, "noaccurate_seek": None, "threads": 1 if threads == 1 else 0, "max_pixels": max_pixels}
-    # A picture that changes its size midway is scaled; building the filters anew would lose the frames inside them.
-    options["reinit_filter"] = 0
-    if segment.entry_s is not None:
-        options |= {"ss": seconds(segment.entry_s - source.start_s)}
-    stream: Any = _source_input(source, media, **options)[str(rendition.stream_index)]
-    for name, arguments in _filters(rendition, segment, source.video.time_base):
-        stream = stream.filter(name, **arguments)
-    if rendition.pad != (0, 0):
-        stream = _padded(stream, rendition)
-    stream = stream.filter("setsar", sar=str(rendition.sample_aspect_ratio)).filter("setpts", expr=_less(segment.start))
+    stream = _frames_of(source, media, rendition, segment, threads, max_pixels, above)
     output = ffmpeg.output(
         stream, f"file:{out}", format="mp4", fps_mode="passthrough", enc_time_base=str(rendition.time_base),
         video_track_timescale=rendition.time_base.denominator, **_NOTHING_ELSE,
@@ -64,32 +58,47 @@ def encode_argv(
     return _argv(tool, output)
 
 
-def _filters(rendition: VideoRendition, segment: Segment, time_base: Fraction) -> Iterable[tuple[str, dict[str, Any]]]:
-    if rendition.deinterlace:
-        yield "bwdif", {"mode": "send_frame"}
-        yield "settb", {"expr": str(time_base)}  # it counts in half ticks
-    if rendition.frame_rate:
-        yield "setpts", {"expr": _less(rendition.first_pts)}
-        yield "fps", {"fps": str(rendition.frame_rate)}
-    if not segment.is_whole:
-        yield "trim", {"start_pts": segment.start} | ({} if segment.end is None else {"end_pts": segment.end})
-    size: dict[str, Any] = {"w": rendition.width, "h": rendition.height}
-    yield "scale", size | ({"interl": -1} if rendition.interlaced else {})
-    yield "format", {"pix_fmts": rendition.pixel_format}
+def _frames_of(
+    source: Source, media: Readable, rendition: VideoRendition, segment: Segment, threads: int, max_pixels: int,
+    above: Overlaid,
+) -> Any:  # fmt: skip
+    """Return the node that gives the frames of a segment as they are to be encoded, the first at time 0."""
+    assert source.video is not None
+    options = {"copyts": None, "noaccurate_seek": None, "threads": 1 if threads == 1 else 0, "max_pixels": max_pixels}
+    # A picture that changes its size midway is scaled; building the filters anew would lose the frames inside them.
+    options["reinit_filter"] = 0
+    if segment.entry_s is not None:
+        options |= {"ss": seconds(segment.entry_s - source.start_s)}
+    stream: Any = _source_input(source, media, **options)[str(rendition.stream_index)]
+    laid_over = [
+        _image_input(image, each, max_pixels) for image, each in zip(_images_of(rendition), above.images, strict=True)
+    ]
+    return filtered(stream, source, rendition, segment, laid_over, above.font)
 
 
-def _padded(stream: Any, rendition: VideoRendition) -> Any:
-    """Repeat the last column or row, of luma only: subsampled chroma of an odd size reaches over the edge already."""
-    right, bottom = rendition.pad
-    planes = stream.filter_multi_output("extractplanes", planes="y+u+v")
-    luma = planes[0].filter("pad", w=rendition.width + right, h=rendition.height + bottom)
-    luma = luma.filter("fillborders", right=right, bottom=bottom, mode="smear")
-    joined = [luma, planes[1], planes[2]]
-    return ffmpeg.filter(joined, "mergeplanes", mapping="0x001020", format=rendition.pixel_format)
+def quality_argv(
+    tool: str, source: Source, media: Readable, rendition: VideoRendition, segment: Segment, piece: Path, log: Path, *,
+    every_frames: int, threads: int, max_pixels: int, above: Overlaid,
+) -> Argv:  # fmt: skip
+    """Compare a piece, one of `every_frames` frames, with what it was encoded of; `log` gets the numbers."""
+    wanted = _frames_of(source, media, rendition, segment, threads, max_pixels, above)
+    made = ffmpeg.input(f"file:{piece}", f="mov", protocol_whitelist="file", format_whitelist=demuxer_whitelist("mov"))
+    both = [each.filter("format", pix_fmts=rendition.pixel_format) for each in (made["v:0"], wanted)]
+    compared = ffmpeg.filter(
+        both, "libvmaf", log_path=str(log), log_fmt="json", n_threads=threads, n_subsample=every_frames,
+        feature="name=psnr|name=float_ssim",
+    )  # fmt: skip
+    return _argv(tool, ffmpeg.output(compared, "pipe:", format="null"))
 
 
-def _less(pts: int) -> str:
-    return f"PTS-{pts}" if pts >= 0 else f"PTS+{-pts}"
+def _images_of(rendition: VideoRendition) -> list[Image]:
+    return [each.image for each in rendition.overlays if each.image is not None]
+
+
+def _image_input(image: Image, media: Readable, max_pixels: int) -> Any:
+    address, protocols = _address(media)
+    options = {"format_whitelist": demuxer_whitelist(image.demuxer), "max_pixels": max_pixels}
+    return ffmpeg.input(address, f=image.demuxer, protocol_whitelist=protocols, **options)["v:0"]
 
 
 def _encoder_options(rendition: VideoRendition, segment: Segment, threads: int) -> dict[str, Any]:
@@ -318,5 +327,6 @@ def _argv(tool: str, output: Any) -> Argv:
 
 
 __all__ = [
-    "QUIET", "encode_argv", "join_list_text", "metadata_text", "mux_argv", "scan_argv", "seconds", "track_argv",
+    "QUIET", "encode_argv", "join_list_text", "metadata_text", "mux_argv", "quality_argv", "scan_argv", "seconds",
+    "track_argv",
 ]  # fmt: skip

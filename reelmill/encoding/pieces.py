@@ -13,6 +13,7 @@ from av.error import FFmpegError
 
 from reelmill import __version__
 from reelmill.encoding.commands import encode_argv
+from reelmill.encoding.overlaid import overlaid
 from reelmill.encoding.running import run_ffmpeg, without_addresses
 from reelmill.errors import MediaDamaged, SegmentInexact
 from reelmill.media.containers import open_container
@@ -65,10 +66,10 @@ def encode_segment(
     if kept is not None:
         return kept
     with workspace.unfinished() as out:
-        with opened(source.pinned) as media:
+        with opened(source.pinned) as media, overlaid(rendition) as above:
             argv = encode_argv(
-                ffmpeg_path(), source, media, rendition, segment,
-                threads=threads, max_pixels=settings().max_pixels, out=out,
+                ffmpeg_path(), source, media, rendition, segment, threads=threads, max_pixels=settings().max_pixels,
+                out=out, above=above,
             )  # fmt: skip
             run = run_ffmpeg(argv, attempt=attempt, work=rendition.id, segment=segment.number, on_progress=on_progress)
         messages = _complaints(run, segment)

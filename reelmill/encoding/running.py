@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Sequence
 
-from reelmill.cost.ledger import ledger_of
+from reelmill.cost.ledger import noted
 from reelmill.media.tool import Progress, ToolRun, run_tool
 from reelmill.settings import settings
 
@@ -25,20 +25,12 @@ def run_ffmpeg(
 
     What it took, also when it failed, is noted in the attempt's ledger under `work` and `segment`; see `Run`.
     """
-    limits, ledger = settings(), ledger_of(attempt)
-    took: list[tuple[float, float]] = []
-    failed = True
-    try:
-        run = run_tool(
+    limits = settings()
+    with noted(attempt, work, segment) as note:
+        return run_tool(
             argv, job_key=attempt, stall_timeout_s=limits.stall_timeout_s, niceness=limits.niceness,
-            on_progress=on_progress, capture_stdout=capture_stdout,
-            on_end=lambda cpu_s, wall_s: took.append((cpu_s, wall_s)),
+            on_progress=on_progress, capture_stdout=capture_stdout, on_cpu=note.at_work, on_end=note.ended,
         )  # fmt: skip
-        failed = False
-    finally:
-        if ledger is not None and took:
-            ledger.note(work, segment, *took[0], failed=failed)
-    return run
 
 
 def without_addresses(messages: tuple[str, ...]) -> tuple[str, ...]:

@@ -21,7 +21,7 @@ from reelmill.manifest import Check, OutputReport, OutputStream
 from reelmill.media.containers import open_container
 from reelmill.media.demuxers import demuxer_of
 from reelmill.media.packets import is_hidden
-from reelmill.media.source import VideoStream
+from reelmill.media.source import Colour, VideoStream
 from reelmill.media.streams import describe_streams, first_frame
 from reelmill.planning.plan import LeftOut, OutputPlan, Plan, TrackRendition, VideoRendition
 from reelmill.records import PieceRecord, TrackRecord
@@ -194,7 +194,7 @@ def _check_times(found: Found, video: VideoRendition, expected: array[int]) -> C
 
 def _check_shape(found: Found, video: VideoRendition) -> Check:
     assert found.video is not None
-    wanted = (video.width + video.pad[0], video.height + video.pad[1])
+    wanted = video.size
     has = (found.video.width, found.video.height)
     ratio, wanted_ratio = found.video.sample_aspect_ratio, video.sample_aspect_ratio
     same_shape = abs(ratio / wanted_ratio - 1) < Fraction(1, 100)
@@ -205,10 +205,15 @@ def _check_shape(found: Found, video: VideoRendition) -> Check:
 
 
 def _check_colour(found: Found, plan: Plan, video: VideoRendition) -> Check:
-    """What the source says of its colour, the output must say too; what the source leaves open may be filled in."""
+    """What the source says of its colour, the output must say too; what the source leaves open may be filled in.
+
+    SDR that was made of HDR is in BT.709.
+    """
     assert found.video is not None
     assert plan.source.video is not None
     source, has = plan.source.video.colour, found.video.colour
+    if video.tone_map:
+        source = Colour(range=1, primaries=1, transfer=1, matrix=1)
     wrong: list[str] = []
     for name, unsaid in (("primaries", 2), ("transfer", 2), ("matrix", 2), ("range", 0)):
         said, kept = getattr(source, name), getattr(has, name)
@@ -216,6 +221,8 @@ def _check_colour(found: Found, plan: Plan, video: VideoRendition) -> Check:
         if said not in (unsaid, kept) and not is_rgb and not (name == "range" and kept == 0 and said == 1):
             wrong.append(f"{name} {kept}, planned {said}")
     wanted_hdr = set(plan.source.video.hdr) - {"dolby_vision"}
+    if video.tone_map:
+        wanted_hdr = set[str]()
     missing = wanted_hdr - set(found.video.hdr) if "10" in video.pixel_format or video.codec == "copy" else set[str]()
     wrong += [f"{each} is missing" for each in sorted(missing)]
     return Check(name="colour", passed=not wrong, found="; ".join(wrong) or "as in the source")

@@ -64,6 +64,7 @@ def run_tool(
     niceness: int = 0,
     max_file_bytes: int | None = None,
     cwd: Path | None = None,
+    on_cpu: Callable[[float], None] | None = None,
     on_end: Callable[[float, float], None] | None = None,
 ) -> ToolRun:
     """Run a tool to its end and return what it took.
@@ -73,8 +74,8 @@ def run_tool(
     Watch for when it has stalled. `niceness` is absolute, 0 for ours; `max_file_bytes` bounds each file (Linux only).
 
     An exception delivered to this thread (Prefect's timeout, ^C) ends the tool within a quarter of a second. On Linux
-    the tool is killed with this process, kill -9 included. However it ended, `on_end` is told the CPU seconds and the
-    seconds that it took.
+    the tool is killed with this process, kill -9 included. `on_cpu` is told the CPU seconds so far, several times a
+    second where there is /proc; `on_end`, however it ended, the CPU seconds and the seconds that it took.
     Raises ToolMissing, ToolFailed, ToolStalled, ToolKilled, or JobCancelled once `cancel_job` was called.
     """
     child = _Child(argv, job_key, cwd)
@@ -84,7 +85,7 @@ def run_tool(
         child.start()
         child.restrain(niceness, max_file_bytes)
         watch = Watch(child.pid, stall_timeout_s)
-        stalled = _follow(child, output, watch)
+        stalled = _follow(child, output, watch, on_cpu)
     finally:
         child.end()
         wall_s = time.monotonic() - started
@@ -130,7 +131,7 @@ def _version_of(path: str) -> str:
     return version[1]
 
 
-def _follow(child: _Child, output: ToolOutput, watch: Watch) -> bool:
+def _follow(child: _Child, output: ToolOutput, watch: Watch, on_cpu: Callable[[float], None] | None) -> bool:
     """Read what the child prints until it has ended, was cancelled (False) or has stalled (True)."""
     with selectors.DefaultSelector() as selector:
         for pipe, take in ((child.stdout, output.take_stdout), (child.stderr, output.take_stderr)):
@@ -151,6 +152,8 @@ def _follow(child: _Child, output: ToolOutput, watch: Watch) -> bool:
                 return False
             if not ended and watch.has_stalled(advanced):
                 return True
+            if on_cpu is not None:
+                on_cpu(watch.cpu_s)
     return False
 
 

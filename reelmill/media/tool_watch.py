@@ -23,6 +23,7 @@ class Watch:
 
     def __init__(self, pid: int, timeout_s: float):
         self.peak_rss_bytes = 0
+        self.cpu_s = 0.0
         self._pid = pid
         self._timeout_s = timeout_s
         self._look_at = 0.0
@@ -35,11 +36,12 @@ class Watch:
         if time.monotonic() < self._look_at:
             return False
         self._look_at = time.monotonic() + _LOOK_S
+        self.cpu_s = _cpu_s(self._pid)
         self.peak_rss_bytes = max(self.peak_rss_bytes, _peak_rss_bytes(self._pid))
         if self._advanced:
             self._open_window(busy_windows=0)
         elif time.monotonic() - self._since > self._timeout_s:
-            busy = _cpu_s(self._pid) - self._cpu_s_then > _BUSY_SHARE * self._timeout_s
+            busy = self.cpu_s - self._cpu_s_then > _BUSY_SHARE * self._timeout_s
             if not busy or self._busy_windows == _BUSY_WINDOWS:
                 return True
             self._open_window(self._busy_windows + 1)

@@ -94,8 +94,9 @@ def describe(
     return Package(
         videos=tuple(
             VideoOffer(
-                packaged, each.width + each.pad[0], each.height + each.pad[1], each.sample_aspect_ratio,
-                package.frame_rate, _TRANSFERS.get(colour, "SDR") if "10" in each.pixel_format else "SDR",
+                packaged, *each.size, each.sample_aspect_ratio,
+                package.frame_rate,
+                "SDR" if each.tone_map or "10" not in each.pixel_format else _TRANSFERS.get(colour, "SDR"),
             )
             for each, packaged in videos
         ),

@@ -9,8 +9,8 @@ from math import ceil
 
 from reelmill.media.frame_index import FrameIndex
 from reelmill.media.source import VideoStream
+from reelmill.planning.picture import fit_scale, kept_size
 from reelmill.planning.plan import Segment
-from reelmill.planning.video import fit_scale
 from reelmill.profiles.profile import Profile
 from reelmill.profiles.streaming import rung_video
 from reelmill.profiles.video import VideoSettings
@@ -23,9 +23,9 @@ def ladder_of(video: VideoStream, profile: Profile) -> list[VideoSettings]:
     """
     if not profile.ladder:
         return [profile.video]
-    width, height = video.shown_size
-    rungs = [rung_video(profile.video, rung, upright=height > width) for rung in profile.ladder]
-    return [each for each in rungs if fit_scale(video, each.width, each.height) <= 1] or rungs[-1:]
+    size = kept_size(video, profile.video)
+    rungs = [rung_video(profile.video, rung, upright=size[1] > size[0]) for rung in profile.ladder]
+    return [each for each in rungs if fit_scale(size, each.width, each.height) <= 1] or rungs[-1:]
 
 
 def segment_starts(index: FrameIndex, segment_s: Fraction) -> tuple[int, ...]:

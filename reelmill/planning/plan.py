@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import hashlib
 from fractions import Fraction
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import field_serializer
 
 from reelmill.formats import FormatName
+from reelmill.media.images import Image
 from reelmill.media.source import Frozen, Source
 from reelmill.planning.picture_plan import PicturesPlan
+from reelmill.profiles.picture import Denoise, Position
+
+_WHERE_IT_LIES: Any = {"image": {"location", "version"}}
 
 
 class Segment(Frozen):
@@ -35,11 +39,33 @@ class Segment(Frozen):
         return self.number == 0 and self.end is None
 
 
+class PlannedOverlay(Frozen):
+    """What is laid over the picture from `start_s` to before `end_s` of the source: an image, a text, or a clock.
+
+    `height` is that of the image or of a line of text, `width` the image's; these and `margin` in pixels. `font` names
+    the font by its content.
+    """
+
+    image: Image | None
+    text: str | None
+    position: Position
+    margin: int
+    width: int
+    height: int
+    opacity: float
+    colour: str
+    start_s: Fraction
+    end_s: Fraction | None
+    font: str | None = None
+
+
 class VideoRendition(Frozen):
     """One encode of the video, of which every output that needs just this gets a copy.
 
-    Sizes in pixels. `pad` counts the columns and rows repeated at the right and the bottom edge, for codecs that take
-    even sizes only. With `codec` "copy" nothing is encoded and there are no segments.
+    Sizes in pixels. The upright picture is cut to `crop` (x, y, width, height), scaled to `width` and `height`, and
+    gets black `bars` at the left, top, right and bottom. `pad` counts the columns and rows repeated at the right and
+    the bottom edge, for codecs that take even sizes only. With `codec` "copy" nothing is encoded and there are no
+    segments.
     """
 
     id: str
@@ -66,7 +92,19 @@ class VideoRendition(Frozen):
     """Time of the first frame, in the time base of the source's stream. Resampled times count from it."""
     fixed_keyframes: bool = False
     """Whether keyframes are where each segment says and nowhere else, and nothing refers over them."""
+    crop: tuple[int, int, int, int] | None = None
+    bars: tuple[int, int, int, int] = (0, 0, 0, 0)
+    denoise: Denoise = "none"
+    tone_map: bool = False
+    """Whether HDR becomes SDR, in BT.709."""
+    overlays: tuple[PlannedOverlay, ...] = ()
     segments: tuple[Segment, ...] = ()
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Width and height of the output's picture."""
+        left, top, right, bottom = self.bars
+        return left + self.width + self.pad[0] + right, top + self.height + self.pad[1] + bottom
 
     @property
     def keyframes(self) -> tuple[int, ...]:
@@ -80,7 +118,7 @@ class VideoRendition(Frozen):
     @property
     def recipe(self) -> str:
         """Everything that decides the samples of a piece except its range, as one string."""
-        return self.model_dump_json(exclude={"id", "segments"})
+        return self.model_dump_json(exclude={"id": True, "segments": True, "overlays": {"__all__": _WHERE_IT_LIES}})
 
 
 class TrackRendition(Frozen):

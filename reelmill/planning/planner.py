@@ -2,23 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from fractions import Fraction
 
 from reelmill.errors import NoVideoStream
 from reelmill.formats import FORMATS, Format, FormatName
 from reelmill.media.frame_index import FrameIndex
+from reelmill.media.images import Image
 from reelmill.media.source import Source
 from reelmill.planning.ladder import ladder_of, segment_starts, with_keyframes
 from reelmill.planning.pictures import plan_pictures
 from reelmill.planning.plan import EncodeTask, LeftOut, OutputPlan, PackagePlan, Plan, TrackRendition, VideoRendition
 from reelmill.planning.segments import FILTER_LEAD_FRAMES, Cut, choose_cut, resampled_segments_of, segments_of
 from reelmill.planning.tracks import audio_tracks, name_of, other_left_out, subtitle_tracks
-from reelmill.planning.video import nominal_rate, video_rendition
+from reelmill.planning.video import is_hdr, nominal_rate, video_rendition
 from reelmill.profiles.profile import Profile, check_formats
 
 _MEGAPIXEL_COST_S = {"h264": 0.015, "hevc": 0.05, "vp9": 0.08, "av1": 0.02}
 """CPU seconds that encoding a million pixels takes at the default preset, about. Only their order matters."""
+
+
+_NO_IMAGES: Mapping[str, Image] = {}
 
 
 def make_plan(
@@ -33,16 +37,19 @@ def make_plan(
     segment_s: float | None,
     default_segment_s: float,
     most_encode_tasks: int,
+    images: Mapping[str, Image] = _NO_IMAGES,
+    font: str | None = None,
     whole_because: str | None = None,
 ) -> Plan:
     """Plan the job: unique renditions, segments, tracks, outputs, and the order of work (longest first).
 
-    `index` has the times of the video's frames, None when there is no video. With `whole_because` nothing is cut, and
+    `index` has the times of the video's frames, None when there is no video; `images` are those that the profile lays
+    over it, `font` names the font of its texts. With `whole_because` nothing is cut, and
     that is the reason given. Raises JobRejected where a format can't be made of this source.
     """
     check_formats(profile, formats)
     containers = [FORMATS[each] for each in formats]
-    video, by_format = _video_renditions(source, index, containers, profile)
+    video, by_format = _video_renditions(source, index, containers, profile, images, font)
     cut = Cut((), "")
     starts: tuple[int, ...] = ()
     if index is not None and any(each.fixed_keyframes for each in video):
@@ -51,7 +58,7 @@ def make_plan(
         cut = Cut((), f"not cut: {whole_because}") if whole_because else choose_cut(
             index, target_s=segment_s, default_s=default_segment_s, workers=workers,
             most_segments=max(most_encode_tasks // len(video), 1),
-            lead=FILTER_LEAD_FRAMES * any(each.deinterlace or each.frame_rate for each in video),
+            lead=FILTER_LEAD_FRAMES * any(_looks_back(each) for each in video),
             allowed=starts,
         )  # fmt: skip
         video = [_with_segments(each, index, cut, starts) for each in video]
@@ -88,7 +95,12 @@ def make_plan(
 
 
 def _video_renditions(
-    source: Source, index: FrameIndex | None, containers: Iterable[Format], profile: Profile
+    source: Source,
+    index: FrameIndex | None,
+    containers: Iterable[Format],
+    profile: Profile,
+    images: Mapping[str, Image],
+    font: str | None,
 ) -> tuple[list[VideoRendition], dict[str, tuple[str, ...]]]:
     """Return the unique video renditions, each under a name of its own, and which ones each format gets."""
     by_recipe: dict[str, VideoRendition] = {}
@@ -99,7 +111,7 @@ def _video_renditions(
         if source.video is None or index is None:
             raise NoVideoStream(f"{source.name} has no video for {container.name}")
         for wanted in ladder_of(source.video, profile) if container.packaged else [profile.video]:
-            made = video_rendition(source, index, container, profile, wanted)
+            made = video_rendition(source, index, container, profile, wanted, images, font)
             if made.recipe not in by_recipe:
                 taken = {each.id for each in by_recipe.values()}
                 name = next(n for n in _names(made.id) if n not in taken)
@@ -113,13 +125,18 @@ def _names(base: str) -> Iterable[str]:
     yield from (f"{base}-{number}" for number in range(2, 1000))
 
 
+def _looks_back(rendition: VideoRendition) -> bool:
+    """Whether a filter of the rendition must see frames before the first that is kept."""
+    return rendition.deinterlace or rendition.frame_rate is not None or rendition.denoise == "light"
+
+
 def _with_segments(rendition: VideoRendition, index: FrameIndex, cut: Cut, starts: Sequence[int]) -> VideoRendition:
     if rendition.codec == "copy":
         return rendition
     if rendition.frame_rate:
         segments = resampled_segments_of(index, cut.boundaries, rendition.frame_rate)
     else:
-        segments = segments_of(index, cut.boundaries, FILTER_LEAD_FRAMES if rendition.deinterlace else 0)
+        segments = segments_of(index, cut.boundaries, FILTER_LEAD_FRAMES if _looks_back(rendition) else 0)
     if rendition.fixed_keyframes:
         segments = with_keyframes(segments, index, starts, rendition.frame_rate)
     return rendition.model_copy(update={"segments": segments})
@@ -188,7 +205,7 @@ def _order(video: Iterable[VideoRendition]) -> tuple[EncodeTask, ...]:
         EncodeTask(
             rendition=each.id,
             segment=segment.number,
-            cost=segment.frames * each.width * each.height * _MEGAPIXEL_COST_S[each.codec] / 1e6,
+            cost=segment.frames * each.size[0] * each.size[1] * _MEGAPIXEL_COST_S[each.codec] / 1e6,
         )
         for each in video
         for segment in each.segments
@@ -223,5 +240,5 @@ def _warnings(
             yield f"{each.id}: {each.codec} at this size has no interlacing flags; `deinterlace: auto` makes frames"
         if each.codec == "h264" and each.pixel_format not in ("yuv420p",):
             yield f"{each.id}: few players show H.264 in {each.pixel_format}; `pixel_format: yuv420p` is shown by all"
-        if stream.colour.transfer in (16, 18) and "10" not in each.pixel_format and each.codec != "copy":
+        if is_hdr(stream) and not each.tone_map and "10" not in each.pixel_format and each.codec != "copy":
             yield f"{each.id}: HDR in 8 bits shows bands"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from fractions import Fraction
 
 from av.video.format import VideoFormat
@@ -9,7 +10,9 @@ from av.video.format import VideoFormat
 from reelmill.errors import InvalidProfile
 from reelmill.formats import Format
 from reelmill.media.frame_index import FrameIndex
+from reelmill.media.images import Image
 from reelmill.media.source import Source, VideoStream
+from reelmill.planning.picture import layout, planned_overlays
 from reelmill.planning.plan import VideoRendition
 from reelmill.profiles.encoders import VIDEO_ENCODERS, VideoEncoder
 from reelmill.profiles.profile import Profile, codec_for
@@ -20,9 +23,14 @@ _HIGHEST_NOMINAL_RATE = 120
 
 
 def video_rendition(
-    source: Source, index: FrameIndex, format: Format, profile: Profile, wanted: VideoSettings
-) -> VideoRendition:
-    """Return the rendition, without segments, that the format needs. `wanted` is the profile's `video`, or a rung."""
+    source: Source, index: FrameIndex, format: Format, profile: Profile, wanted: VideoSettings,
+    images: Mapping[str, Image], font: str | None,
+) -> VideoRendition:  # fmt: skip
+    """Return the rendition, without segments, that the format needs. `wanted` is the profile's `video`, or a rung.
+
+    `images` has those that are laid over the picture, `font` names the one of texts. Raises InvalidProfile,
+    InvalidWatermark.
+    """
     video = source.video
     assert video is not None
     codec = codec_for(format.name, profile)[0]
@@ -31,10 +39,12 @@ def video_rendition(
     if codec == "copy" or fits:
         return _copy(video, index, format, profile)
     encoder = VIDEO_ENCODERS[codec]
-    pixel_format = _pixel_format(video.pixel_format, wanted.pixel_format, encoder)
-    width, height = fitted_size(video, wanted.width, wanted.height, upscale=wanted.allow_upscale)
+    tone_map = wanted.tone_map == "auto" and is_hdr(video)
+    pixel_format = _pixel_format(video.pixel_format, wanted.pixel_format, encoder, in_8_bits=tone_map)
+    shape = layout(video, wanted)
+    width, height = shape.width, shape.height
     even_w, even_h = "444" not in pixel_format, "420" in pixel_format
-    resized = (width, height) != video.shown_size
+    resized = (width, height) != (shape.crop[2:] if shape.crop else video.shown_size)
     pad = (0, 0) if resized else (width % 2 * even_w, height % 2 * even_h)
     if resized:
         width, height = width - width % 2 * even_w, height - height % 2 * even_h
@@ -43,14 +53,14 @@ def video_rendition(
     nominal = rate or nominal_rate(video, index)
     interval_s = wanted.keyframe_interval_s
     crf = None if wanted.bitrate_bps else wanted.crf if wanted.crf is not None else encoder.default_crf
-    return VideoRendition(
-        id=f"{codec}-{min(width, height) + (pad[1] if height <= width else pad[0])}p",
+    made = VideoRendition(
+        id="",
         codec=codec,
         stream_index=video.index,
         width=width,
         height=height,
         pad=pad,
-        sample_aspect_ratio=_sample_aspect_ratio(video, width, height),
+        sample_aspect_ratio=shape.sample_aspect_ratio,
         pixel_format=pixel_format,
         crf=crf,
         bitrate_bps=wanted.bitrate_bps,
@@ -65,18 +75,29 @@ def video_rendition(
         time_base=1 / rate if rate else index.time_base,
         first_pts=index.first,
         fixed_keyframes=format.packaged,
+        crop=shape.crop,
+        bars=shape.bars,
+        denoise=wanted.denoise,
+        tone_map=tone_map,
     )
+    overlays = planned_overlays(wanted.overlays, images, made.size, made.sample_aspect_ratio, font)
+    return made.model_copy(update={"id": f"{codec}-{min(made.size)}p", "overlays": overlays})
 
 
 def can_copy(video: VideoStream, index: FrameIndex, format: Format, profile: Profile) -> bool:
     """Whether the source's packets already are what the profile asks for, and the format can hold them."""
     wanted = profile.video
+    shape = layout(video, wanted)
     asked = wanted.crf, wanted.bitrate_bps, wanted.max_bitrate_bps, wanted.frame_rate, wanted.keyframe_interval_s
     return (
         video.codec == codec_for(format.name, profile)[0]
         and all(each is None for each in asked)
         and wanted.pixel_format in ("source", video.pixel_format)
-        and fitted_size(video, wanted.width, wanted.height, upscale=wanted.allow_upscale) == video.shown_size
+        and shape.is_as_it_was
+        and (shape.width, shape.height) == video.shown_size
+        and not wanted.overlays
+        and wanted.denoise == "none"
+        and not (wanted.tone_map == "auto" and is_hdr(video))
         and (not video.rotation_deg or format.rotation)
         and wanted.deinterlace == "keep"
         and index.fault is None
@@ -100,45 +121,22 @@ def _copy(video: VideoStream, index: FrameIndex, format: Format, profile: Profil
     )  # fmt: skip
 
 
-def fitted_size(video: VideoStream, width: int | None, height: int | None, *, upscale: bool) -> tuple[int, int]:
-    """Fit the picture into the box, keeping its shape; even sizes. Without a box it keeps its size."""
-    shown_width, shown_height = video.shown_size
-    scale = fit_scale(video, width, height)
-    if scale == 1 or (scale > 1 and not upscale):
-        return shown_width, shown_height
-    return _even(shown_width * scale), _even(shown_height * scale)
+def is_hdr(video: VideoStream) -> bool:
+    """Whether the picture is said to be in PQ or HLG."""
+    return video.colour.transfer in (16, 18)
 
 
-def fit_scale(video: VideoStream, width: int | None, height: int | None) -> Fraction:
-    """Return by how much the picture must be scaled to fill the box; 1 without a box."""
-    shown_width, shown_height = video.shown_size
-    scales = [Fraction(width, shown_width)] if width else []
-    scales += [Fraction(height, shown_height)] if height else []
-    return min(scales, default=Fraction(1))
-
-
-def _even(value: Fraction) -> int:
-    return max(2, 2 * round(value / 2))
-
-
-def _sample_aspect_ratio(video: VideoStream, width: int, height: int) -> Fraction:
-    """Return the ratio that shows the picture in the shape it had, whatever the rounding did to its size."""
-    shown_width, shown_height = video.shown_size
-    ratio = video.shown_sample_aspect_ratio
-    exact = ratio * Fraction(shown_width, width) * Fraction(shown_height, height) ** -1
-    # A rounding of one pixel is not worth an odd ratio that some players ignore and others stretch by.
-    return ratio if abs(exact / ratio - 1) < Fraction(1, 100) else exact.limit_denominator(255)
-
-
-def _pixel_format(source: str, wanted: str, encoder: VideoEncoder) -> str:
+def _pixel_format(source: str, wanted: str, encoder: VideoEncoder, *, in_8_bits: bool) -> str:
     """Return the wanted format, or the encoder's nearest that holds the source's depth and chroma."""
     if wanted != "source":
         return wanted
     source = source.replace("yuvj", "yuv")
+    if in_8_bits:
+        source = source.replace("10le", "")
     if source in encoder.pixel_formats:
         return source
     depth, chroma = _depth_and_chroma(source)
-    deep = "10le" if depth > 8 else ""
+    deep = "10le" if depth > 8 and not in_8_bits else ""
     best = f"yuv{chroma}p{deep}"
     return best if best in encoder.pixel_formats else f"yuv420p{deep}"
 

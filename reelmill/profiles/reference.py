@@ -15,6 +15,7 @@ from pydantic.fields import FieldInfo
 from reelmill.formats import FORMATS
 from reelmill.profiles.encoders import AUDIO_ENCODERS, VIDEO_ENCODERS
 from reelmill.profiles.loading import MAX_PROFILE_BYTES, builtin_profiles
+from reelmill.profiles.picture import Crop, Overlay
 from reelmill.profiles.pictures import (
     PictureSettings,
     PosterSettings,
@@ -24,6 +25,7 @@ from reelmill.profiles.pictures import (
 )
 from reelmill.profiles.problems import allowed_values, shown
 from reelmill.profiles.profile import AudioSettings, Profile, Rung, StreamingSettings, VideoSettings
+from reelmill.profiles.quality import QualitySettings
 
 EXAMPLE = """\
 version: 1
@@ -89,9 +91,12 @@ def profiles_reference() -> str:
         _INTRODUCTION,
         "## Fields of a profile\n\n" + _fields(Profile),
         "## Fields of `video`\n\n" + _fields(VideoSettings),
+        "## Fields of `crop`\n\n" + _fields(Crop),
+        "## Fields of an overlay\n\n" + _fields(Overlay),
         "## Fields of `audio`\n\n" + _fields(AudioSettings),
         "## Fields of a rung of `ladder`\n\n" + _fields(Rung),
         "## Fields of `streaming`\n\n" + _fields(StreamingSettings),
+        "## Fields of `quality`\n\n" + _fields(QualitySettings),
         "## Fields of `pictures`\n\n" + _fields(PictureSettings),
         *(f"### Fields of `pictures.{name}`\n\n" + _fields(model) for name, model in _PICTURES.items()),
         "## Built-in profiles\n\n" + _built_in(),

@@ -10,6 +10,7 @@ from typing import Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from reelmill.profiles.encoders import VIDEO_ENCODERS, PixelFormat, VideoCodec
+from reelmill.profiles.picture import Crop, Denoise, Overlay, ScaleMode, scale_mode_problems
 from reelmill.profiles.problems import Problem, not_allowed, refuse
 
 _FRAME_RATE = re.compile(r"[1-9][0-9]{0,8}(?:/[1-9][0-9]{0,8})?")
@@ -79,6 +80,28 @@ class VideoSettings(BaseModel):
         description="Make progressive frames: never, where the source is interlaced, or always",
     )  # fmt: skip
 
+    crop: Crop | None = Field(
+        default=None, json_schema_extra={"position": 14},
+        description="What is cut off the edges, before the picture is scaled",
+    )  # fmt: skip
+    scale_mode: ScaleMode = Field(
+        default="fit", json_schema_extra={"position": 15},
+        description="What `width` and `height` mean: the picture is fitted into them, gets black bars (pad), loses "
+        "what stands out (fill), or is stretched",
+    )  # fmt: skip
+    denoise: Denoise = Field(
+        default="none", json_schema_extra={"position": 16},
+        description="Remove noise: that of a camera in a dark hall (light), or more than that, slowly (strong)",
+    )  # fmt: skip
+    tone_map: Literal["keep", "auto"] = Field(
+        default="keep", json_schema_extra={"position": 17},
+        description="Make SDR of a source that is HDR (auto), in 8 bits unless `pixel_format` says otherwise",
+    )  # fmt: skip
+    overlays: tuple[Overlay, ...] = Field(
+        default=(), max_length=8, strict=False, json_schema_extra={"position": 18, "allowed": "at most 8 overlays"},
+        description="Images, texts and clocks laid over the picture, the later over the earlier",
+    )  # fmt: skip
+
     @property
     def frames_per_s(self) -> Fraction | None:
         """Return `frame_rate` as an exact number, None when the source's own is kept."""
@@ -109,6 +132,7 @@ def setting_problems(video: VideoSettings) -> Iterator[Problem]:
         return
     yield from _rate_problems(video)
     yield from _size_problems(video)
+    yield from scale_mode_problems(video.scale_mode, video.width, video.height)
     if video.codec is not None:
         yield from encoder_problems(video, video.codec)
         return

@@ -50,6 +50,15 @@ def test_show_says_what_was_made(three_jobs: None, capsys: pytest.CaptureFixture
     assert "encoded   h264-720p, 2 segments, 12.5 CPU seconds" in said
 
 
+def test_show_says_what_it_cost_and_how_far_the_estimate_was_off(three_jobs: None, capsys: pytest.CaptureFixture[str]):
+    assert jobs.show("run-1") == 0
+    said = capsys.readouterr().out
+    assert "cost      0.000125 USD for 12.5 CPU seconds; expected 0.000100 USD (20 % too little)" in said
+    assert jobs.show("run-1", json_output=True) == 0
+    cost = json.loads(capsys.readouterr().out)["attempts"][0]["cost"]
+    assert (cost["amount"], cost["estimated"], cost["off_percent"]) == ("0.000125000", "0.000100000", -20.0)
+
+
 def test_show_says_why_a_job_failed(three_jobs: None, capsys: pytest.CaptureFixture[str]):
     assert jobs.show("run-2") == 0
     assert "error     VerifyFailed: frames: 499 of 500\n" in capsys.readouterr().out

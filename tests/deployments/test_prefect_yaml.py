@@ -132,6 +132,7 @@ def test_the_form_is_ordered_and_described_with_choices_as_choices(api: str):
         "replace": ("Replace an earlier result", "boolean"),
         "damage": ("If the source is damaged", "string"),
         "segment_s": ("Segment length", "number"),
+        "budget": ("Budget", "number"),
         "workers": ("Workers", "integer"),
         "callback_url": ("Callback", "string"),
         "source_size_bytes": ("Size of the source", "integer"),

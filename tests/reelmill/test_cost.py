@@ -225,6 +225,18 @@ def test_ledger_refuses_once_more_than_the_budget_is_spent():
         ledger.refuse_overspent()
 
 
+def test_budget_counts_what_is_at_work_until_it_ends():
+    ledger, run = Ledger(PRICES, budget_nanos=PRICES.of_cpu(10)), object()
+    ledger.at_work(run, 1.0)
+    ledger.refuse_overspent()
+    ledger.at_work(run, 1.01)
+    with pytest.raises(BudgetExceeded):
+        ledger.refuse_overspent()
+    ledger.leave(run)
+    ledger.refuse_overspent()
+    assert ledger.runs == []
+
+
 @pytest.mark.parametrize(("estimated", "actual", "percent"), [(110, 100, 10.0), (50, 100, -50.0), (1, 0, None)])
 def test_how_far_an_estimate_was_off(estimated: int, actual: int, percent: float | None):
     assert off_percent(estimated, actual) == percent

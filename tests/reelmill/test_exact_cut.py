@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from reelmill.planning.plan import VideoRendition
+from tests.exact_frames import frames_of_pieces, source_base, without_loss
 from tests.hard_media import HARD_CASES, HardCase, HardMedia
 from tests.pipeline import Encoded, decoded_frames, encode_video, fast_profile, prepare
 
@@ -146,22 +146,6 @@ def check_that_it_was_cut(name: str, encoded: Encoded) -> None:
     assert reason.startswith("not cut: " if segments == 1 else f"cut into {segments} segments")
 
 
-def without_loss(rendition: VideoRendition) -> VideoRendition:
-    pixel_format = rendition.pixel_format.removesuffix("10le")
-    return rendition.model_copy(update={"crf": 0.0, "preset": "ultrafast", "pixel_format": pixel_format})
-
-
-def frames_of_pieces(encoded: Encoded, folder: Path) -> list[tuple[Fraction, str]]:
-    """The frames of all pieces in the plan's order, at their times in the source."""
-    rendition = encoded.plan.video[0]
-    origin_s = 0 if rendition.frame_rate is None else rendition.first_pts * source_base(encoded)
-    return [
-        (time_s + segment.start * rendition.time_base + origin_s, md5)
-        for segment, piece in zip(rendition.segments, encoded.pieces[rendition.id], strict=True)
-        for time_s, md5 in decoded_frames(encoded.path(piece), folder, "-enc_time_base", "demux")
-    ]
-
-
 def frames_of_source(encoded: Encoded, folder: Path) -> list[tuple[Fraction, str]]:
     """The frames of one plain decode of the whole source, with what the rendition does to every picture."""
     rendition = without_loss(encoded.plan.video[0])
@@ -187,8 +171,3 @@ def frames_of_source(encoded: Encoded, folder: Path) -> list[tuple[Fraction, str
     one_thread = ("-threads", "1") if damaged else ()
     frames = decoded_frames(Path(encoded.plan.source.location), folder, *options, inputs=one_thread)
     return [(time_s + origin_s, md5) for time_s, md5 in frames]
-
-
-def source_base(encoded: Encoded) -> Fraction:
-    assert encoded.index is not None
-    return encoded.index.time_base

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import math
 import os
 import shutil
+from decimal import Decimal
 from pathlib import Path
 
 import pytest
@@ -90,6 +92,18 @@ def test_shortest_segment_is_accepted(clip: Path, tmp_path: Path):
     assert accept_job(TranscodeJob(source=str(clip), output=str(tmp_path / "out"), segment_s=0.1))
 
 
+@pytest.mark.parametrize("budget", ["0", "-0.5"])
+def test_budget_of_nothing_is_refused(budget: str, clip: Path, tmp_path: Path):
+    message = refusal(InvalidParameter, source=str(clip), output=str(tmp_path / "out"), budget=budget)
+    assert "budget" in message
+
+
+def test_budget_is_exact_and_a_number_in_json():
+    job = TranscodeJob.model_validate_json('{"source": "a.mp4", "budget": 0.3}')
+    assert job.budget == Decimal("0.3")
+    assert json.loads(job.model_dump_json())["budget"] == 0.3
+
+
 @pytest.mark.parametrize("workers", [0, -1])
 def test_fewer_workers_than_one_are_refused(workers: int, clip: Path, tmp_path: Path):
     message = refusal(InvalidParameter, source=str(clip), output=str(tmp_path / "out"), workers=workers)
@@ -134,7 +148,7 @@ def test_key_does_not_depend_on_the_machine(clip: Path, monkeypatch: pytest.Monk
     monkeypatch.setenv("REELMILL_WORKERS", "7")
     monkeypatch.setenv("REELMILL_NICENESS", "19")
     settings.cache_clear()
-    assert key == key_of(clip, workers=1) == key_of(clip, workers=64)
+    assert key == key_of(clip, workers=1) == key_of(clip, workers=64) == key_of(clip, budget="0.01")
 
 
 def test_key_does_not_depend_on_the_order_of_formats(clip: Path):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from decimal import Decimal
 from itertools import count
 from pathlib import Path
 
@@ -13,13 +14,16 @@ from alembic.migration import MigrationContext
 from sqlalchemy import create_engine, inspect, text
 
 from reelmill.catalog.database import catalog_url, migrate, read, write
-from reelmill.catalog.reading import attempts_named, latest_jobs
+from reelmill.catalog.reading import attempts_named, latest_jobs, measured_speeds
 from reelmill.catalog.rebuilding import rebuild
 from reelmill.catalog.tables import Table
 from reelmill.catalog.writing import begin_job, record_failure, record_result
+from reelmill.cost.ledger import Ledger
+from reelmill.cost.prices import Prices
 from reelmill.errors import CatalogFailed, JobCancelled, VerifyFailed
+from reelmill.manifest import Manifest
 from reelmill.settings import settings
-from tests.catalogued import ATTEMPT, BEGAN, attempt, everything, manifest, pieces, plan
+from tests.catalogued import ATTEMPT, BEGAN, SPEED, attempt, everything, manifest, pieces, plan
 from tests.database_servers import PostgresServer
 from tests.server_processes import free_port
 
@@ -124,6 +128,42 @@ def test_result_of_an_attempt_that_failed_later_takes_the_error_away(catalog: st
     assert (job.state, job.error) == ("completed", None)
 
 
+def test_cost_is_kept_with_job_format_rendition_and_segment(catalog: str):
+    publish()
+    [job] = latest_jobs([], 20)
+    assert (job.currency, job.cost_nanos, job.estimated_nanos) == ("USD", 125_000, 100_000)
+    assert (job.billed_cpu_s, job.estimated_cpu_s) == (12.5, 10.0)
+    [job] = attempts_named(ATTEMPT)
+    assert [each.cost_nanos for each in (*job.outputs, *job.renditions)] == [125_000, 125_000]
+    assert [each.cost_nanos for each in job.segments] == [125_000, 0]
+
+
+def test_what_a_failed_attempt_spent_is_kept(catalog: str):
+    ledger = Ledger(Prices(vcpu_s=Decimal(1)))
+    ledger.note("h264-720p", 0, 0.25, 1.0, failed=True)
+    record_failure(attempt(), VerifyFailed("frames"), ledger)
+    [job] = latest_jobs([], 20)
+    assert (job.cost_nanos, job.billed_cpu_s, job.estimated_nanos) == (300_000_000, 0.3, None)
+
+
+def with_speed(name: str, cpu_class: str, cpu_ms: int) -> Manifest:
+    made = manifest(name * 32)
+    [sample] = made.cost.samples
+    sample = sample.model_copy(update={"cpu_class": cpu_class, "cpu_ms": cpu_ms})
+    return made.model_copy(update={"cost": made.cost.model_copy(update={"samples": (sample,)})})
+
+
+def test_speeds_are_of_this_cpu_where_they_were_measured_on_it(catalog: str):
+    for made in (with_speed("a", "slow", 9_000), with_speed("b", "slow", 11_000), with_speed("c", "fast", 1_000)):
+        record_result(made, Path("/results"))
+        record_result(made, Path("/results"))
+    slow, fast, new = (measured_speeds([SPEED], each)[SPEED] for each in ("slow", "fast", "new"))
+    assert (slow.cpu_ms, slow.work, slow.known_from) == (20_000, 2 * 230_400_000, "measured")
+    assert (fast.cpu_ms, fast.known_from) == (1_000, "measured")
+    assert (new.cpu_ms, new.known_from) == (21_000, "elsewhere")
+    assert measured_speeds([SPEED.model_copy(update={"preset": "slow"})], "slow") == {}
+
+
 def test_limits_and_names_are_taken_literally(catalog: str):
     for name in ("a_" + "1" * 30, "ab" + "2" * 30):
         begin_job(attempt(name, key=name, run=None))
@@ -193,7 +233,7 @@ from reelmill.catalog.writing import begin_job, record_result
 from tests.catalogued import attempt, manifest, pieces, plan
 from pathlib import Path
 mine = sys.argv[1]
-for n in range(20):
+for n in range(8):
     name, key = f"{mine}{n:031d}", f"{mine}{n}"
     begin_job(attempt(name, key=key))
     done = manifest(name, key=key)
@@ -213,11 +253,16 @@ def test_processes_that_find_no_catalog_and_write_at_once_all_succeed(catalog: s
         assert (each.returncode, said) == (0, b"")
     rows = everything()
     assert {name: len(rows[name]) for name in ("jobs", "outputs", "segments", "sources")} == {
-        "jobs": 3 * 20 + 1, "outputs": 3 * 20 + 1, "segments": 3 * 20 * 2, "sources": 1,
+        "jobs": 3 * 8 + 1, "outputs": 3 * 8 + 1, "segments": 3 * 8 * 2, "sources": 1,
     }  # fmt: skip
 
 
 # Where it is
+
+
+def test_asking_for_speeds_makes_no_file():
+    assert measured_speeds([SPEED], "any") == {}
+    assert not settings().home_dir.exists()
 
 
 def test_a_file_in_the_home_folder_is_made_when_nothing_is_set():

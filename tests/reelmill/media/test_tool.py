@@ -4,6 +4,7 @@ import os
 import pickle
 import signal
 import time
+from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
@@ -29,6 +30,19 @@ def test_progress_ends_at_the_number_of_frames_and_the_run_tells_its_cost():
     assert done.cpu_s > 0
     assert done.wall_s > 0
     assert (done.messages, done.message_count, done.stdout) == ((), 0, b"")
+
+
+@pytest.mark.parametrize("exit_code", [0, 3])
+def test_cpu_is_told_while_it_runs_and_in_the_end_also_of_a_failure(exit_code: int):
+    so_far: list[float] = []
+    ends: list[tuple[float, float]] = []
+    busy = python(f"began = time.process_time()\nwhile time.process_time() - began < 0.6: pass\nsys.exit({exit_code})")
+    with pytest.raises(ToolFailed) if exit_code else nullcontext():
+        run(busy, on_cpu=so_far.append, on_end=lambda *took: ends.append(took))
+    [(cpu_s, wall_s)] = ends
+    assert so_far == sorted(so_far)
+    assert 0.1 < so_far[-1] <= cpu_s + 0.02
+    assert 0.6 <= cpu_s <= wall_s + 0.05
 
 
 def test_not_available_is_none_and_no_advance_is_still_reported():

@@ -1,0 +1,124 @@
+"""Compares what was encoded with the source, segment by segment, by libvmaf: VMAF, SSIM and PSNR in one run."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+
+from reelmill import __version__
+from reelmill.cost.speeds import measuring_of
+from reelmill.encoding.commands import quality_argv
+from reelmill.encoding.overlaid import overlaid
+from reelmill.encoding.running import run_ffmpeg
+from reelmill.errors import QualityTooLow, ToolFailed
+from reelmill.manifest import QualityReport
+from reelmill.media.source import Source
+from reelmill.media.tool import ffmpeg_path
+from reelmill.planning.plan import Plan, Segment, VideoRendition, content_key
+from reelmill.profiles.quality import QualitySettings
+from reelmill.records import PieceRecord, QualityRecord
+from reelmill.settings import settings
+from reelmill.storage.digests import file_digest
+from reelmill.storage.pinning import opened
+from reelmill.workspace import Workspace
+
+_MEASURES = {"vmaf": "vmaf", "ssim": "float_ssim", "psnr_db": "psnr_y"}
+"""Names of libvmaf, by ours."""
+
+
+def measure_segment(
+    source: Source,
+    rendition: VideoRendition,
+    segment: Segment,
+    piece: PieceRecord,
+    wanted: QualitySettings,
+    *,
+    workspace: Workspace,
+    threads: int,
+    attempt: str,
+) -> QualityRecord:
+    """Compare a piece with what it was encoded of, unless an earlier run did, and return what was found.
+
+    Raises QualityTooLow where that is less than was asked for, ToolFailed, SourceChanged, StoreFailed.
+    """
+    key = content_key("quality", __version__, piece.key, piece.sha256, str(wanted.every_frames))
+    record = workspace.kept(QualityRecord, key)
+    if record is None:
+        record = _measured(source, rendition, segment, piece, wanted, key, workspace, threads, attempt)
+    _refuse_too_low(source, rendition, segment, record, wanted.floors)
+    return record
+
+
+def _measured(
+    source: Source, rendition: VideoRendition, segment: Segment, piece: PieceRecord, wanted: QualitySettings, key: str,
+    workspace: Workspace, threads: int, attempt: str,
+) -> QualityRecord:  # fmt: skip
+    with workspace.folder() as folder, workspace.unfinished() as log:
+        made = workspace.fetch(piece, folder)
+        with opened(source.pinned) as media, overlaid(rendition) as above:
+            argv = quality_argv(
+                ffmpeg_path(), source, media, rendition, segment, made, log, every_frames=wanted.every_frames,
+                threads=threads, max_pixels=settings().max_pixels, above=above,
+            )  # fmt: skip
+            run = run_ffmpeg(argv, attempt=attempt, work=measuring_of(rendition.id))
+        frames = _frames_in(log, argv)
+
+        def mean(name: str) -> float:
+            return sum(each[_MEASURES[name]] for each in frames) / len(frames)
+
+        sha256 = file_digest(log)
+        record = QualityRecord(
+            key=key, file_name=f"{key}-{sha256[:16]}.json", size_bytes=log.stat().st_size, sha256=sha256,
+            cpu_s=run.cpu_s, wall_s=run.wall_s, rendition=rendition.id, segment=segment.number,
+            frames=len(frames), vmaf=mean("vmaf"), ssim=mean("ssim"), psnr_db=mean("psnr_db"),
+        )  # fmt: skip
+        return workspace.keep(log, record)
+
+
+def _frames_in(log: Path, argv: list[str]) -> list[dict[str, float]]:
+    try:
+        frames = [each["metrics"] for each in json.loads(log.read_text())["frames"]]
+    except (OSError, ValueError, KeyError) as error:
+        raise ToolFailed(argv, 0, f"what it measured can't be read: {error}") from error
+    if not frames:
+        raise ToolFailed(argv, 0, "it measured no frame")
+    return frames
+
+
+def _refuse_too_low(
+    source: Source, rendition: VideoRendition, segment: Segment, record: QualityRecord, floors: Mapping[str, float]
+) -> None:
+    low = [
+        f"{name} {getattr(record, name):.3f}, at least {least:g} is wanted"
+        for name, least in floors.items()
+        if getattr(record, name) < least
+    ]
+    if low:
+        start_s = float(_start_s(source, rendition, segment))
+        raise QualityTooLow(f"{rendition.id}, segment {segment.number:05d} from {start_s:.3f} s: {'; '.join(low)}")
+
+
+def _start_s(source: Source, rendition: VideoRendition, segment: Segment) -> float:
+    assert source.video is not None
+    origin = rendition.first_pts * source.video.time_base if rendition.frame_rate else 0
+    return float(segment.start * rendition.time_base + origin - source.start_s)
+
+
+def quality_reports(plan: Plan, records: Sequence[QualityRecord]) -> Iterator[QualityReport]:
+    """Yield what was found of each rendition that was measured; the worst segment is that of the least VMAF."""
+    for video in plan.video:
+        mine = [each for each in records if each.rendition == video.id]
+        if not mine:
+            continue
+        frames = sum(each.frames for each in mine)
+        worst = min(mine, key=lambda each: each.vmaf)
+
+        def mean(name: str, mine: list[QualityRecord] = mine, frames: int = frames) -> float:
+            return round(sum(getattr(each, name) * each.frames for each in mine) / frames, 4)
+
+        yield QualityReport(
+            rendition=video.id, frames=frames, vmaf=mean("vmaf"), ssim=mean("ssim"), psnr_db=mean("psnr_db"),
+            worst_segment=worst.segment, worst_vmaf=round(worst.vmaf, 4),
+            worst_start_s=round(_start_s(plan.source, video, video.segments[worst.segment]), 6),
+        )  # fmt: skip
