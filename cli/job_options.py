@@ -37,6 +37,10 @@ class JobOptions:
         What the job may cost. It is refused when more is expected, and stopped when more is spent.
     damage
         A damaged source is refused (strict) or encoded with a warning (lenient), also when cut off (salvage).
+    callback_url
+        https address that is told of progress and of the end; that of the settings when not given.
+    pictures
+        Take a poster, thumbnails, sprites and a preview too: those of the profile, or all where it names none.
     watermark
         Image laid over the video at the bottom right: PNG, JPEG, WebP or GIF, a path or s3:// address.
     watermark_text
@@ -55,6 +59,8 @@ class JobOptions:
     workers: int | None = None
     budget: Decimal | None = None
     damage: DamagePolicy = "lenient"
+    callback_url: str | None = None
+    pictures: Annotated[bool, Parameter(negative="")] = False
     watermark: str | None = None
     watermark_text: str | None = None
     copy_when_fits: Annotated[bool, Parameter(negative="")] = False
@@ -65,6 +71,7 @@ class JobOptions:
         return TranscodeJob(
             source=source, formats=self.format, profile=self.profile, output=self.output, name=self.name,
             segment_s=self.segment_seconds, workers=self.workers, budget=self.budget, damage=self.damage,
+            callback_url=self.callback_url, pictures=self.pictures,
             watermark=self.watermark, watermark_text=self.watermark_text, copy_when_fits=self.copy_when_fits,
             replace=self.replace,
         )  # fmt: skip

@@ -129,8 +129,7 @@ def _prepare(accepted: AcceptedJob) -> tuple[Plan, Estimate, Manifest | None]:
     estimate = estimate_job(planned, accepted.output)
     manifest = finished_manifest(accepted.output, accepted.key)
     if manifest is None:
-        names = [each.public_name for each in planned.outputs]
-        refuse_taken(accepted.output, accepted.key, names, replace=accepted.job.replace)
+        refuse_taken(accepted.output, accepted.key, planned.public_names, replace=accepted.job.replace)
         refuse_full_disk(planned, accepted.output)
         refuse_over_budget(accepted.job, estimate)
     return planned, estimate, manifest

@@ -109,6 +109,8 @@ def _outputs(plan: Plan) -> Table:
     for each in plan.outputs:
         left_out = "\n".join(f"{item.what}: {item.reason}" for item in each.left_out)
         table.add_row(each.public_name, ", ".join((*each.videos, *each.tracks)), left_out)
+    for pictures in plan.pictures.sets if plan.pictures else ():
+        table.add_row(pictures.public_name, f"{len(pictures.frames)} frames of the source", "")
     return table
 
 

@@ -19,6 +19,11 @@ def print_result(console: Console, manifest: Manifest, output: Location) -> None
         checks = ", ".join(check.name for check in each.checks)
         table.add_row(each.file_name, codecs, frames, f"{each.duration_s:.3f}", _size(each.size_bytes), checks)
     console.print(table)
+    for each in manifest.pictures:
+        count = "1 picture" if len(each.times_s) == 1 else f"{len(each.times_s)} pictures"
+        files = f" in {len(each.files)} files" if each.files else ""
+        name = f"{each.file_name}/" if each.files else each.file_name
+        console.print(f"{name}: {count}{files}, {_size(each.size_bytes)}", highlight=False, markup=False)
     for rendition in manifest.renditions:
         if rendition.kind == "video" and rendition.segments:
             pieces = "1 segment" if rendition.segments == 1 else f"{rendition.segments} segments"

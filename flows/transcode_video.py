@@ -20,7 +20,7 @@ from prefect.runtime import flow_run
 
 from reelmill.cost.ledger import close_ledger, open_ledger, refuse_overspent, share_ledger
 from reelmill.encoding.scan import scan_frames
-from reelmill.errors import MediaDamaged, SegmentInexact, VerifyFailed
+from reelmill.errors import CallbackFailed, HookFailed, MediaDamaged, SegmentInexact, VerifyFailed
 from reelmill.job import TranscodeJob
 from reelmill.manifest import Manifest
 from reelmill.media.frame_index import FrameIndex, pack_times
@@ -37,7 +37,9 @@ from reelmill.storage.store import Draft
 from reelmill.workspace import Workspace, open_workspace, refuse_full_disk
 from tasks.cataloging import JobLog
 from tasks.dispatch import Dispatcher
+from tasks.following import Followers
 from tasks.gathering import Gathered
+from tasks.pictures import make_pictures, take_stills
 from tasks.reporting import ProgressReporter
 from tasks.transcoding import (
     encode_segment,
@@ -69,6 +71,7 @@ def transcode_video(job: TranscodeJob) -> Manifest:
     accepted = accept_job(job)
     ledger = ledger_for(job, accepted.source.location, accepted.source.size_bytes)
     log = JobLog(accepted, attempt, ledger)
+    followers = Followers(accepted, attempt)
     open_ledger(attempt, ledger)
     try:
         source, index = probe_source(accepted, attempt)
@@ -76,9 +79,9 @@ def transcode_video(job: TranscodeJob) -> Manifest:
         finished = finished_manifest(accepted.output, key)
         if finished is not None:
             get_run_logger().info("%s is finished already: nothing to do", source.name)
-            return log.finish(finished)
+            return followers.finish(log.finish(finished))
         plan = plan_job(accepted, source, index)
-        names = [output.public_name for output in plan.outputs]
+        names = plan.public_names
         refuse_taken(accepted.output, key, names, replace=job.replace)
         refuse_full_disk(plan, accepted.output)
         estimate = estimate_job(plan, accepted.output)
@@ -93,22 +96,35 @@ def transcode_video(job: TranscodeJob) -> Manifest:
                 with draft_for(accepted.output, names, workspace, key, attempt) as draft:
                     plan, made = _make_outputs(accepted, plan, index, workspace, draft, attempt)
                     reports = [made.reports[output.format] for output in plan.outputs]
+                    pictures = [made.pictures[each.kind] for each in plan.pictures.sets] if plan.pictures else []
                     sizes = {each.format: each.size_bytes for each in reports}
                     cost = measured_cost(plan, ledger, estimate, accepted.output, sizes, made.pieces, made.tracks)
                     wall_s = time.monotonic() - started
                     manifest = post_process(
-                        accepted, plan, reports, *made.rendition_reports(), made.quality, attempt, wall_s, cost
+                        accepted,
+                        plan,
+                        reports,
+                        pictures,
+                        *made.rendition_reports(),
+                        made.quality,
+                        attempt,
+                        wall_s,
+                        cost,
                     )
                     refuse_cancelled(attempt)
+                    followers.promise()
                     publish(manifest, [each for files in made.staged.values() for each in files], draft, accepted)
                 manifest = log.finish(manifest, plan, made.pieces)
             workspace.remove()
-        return manifest
+        return followers.finish(manifest)
     except BaseException as error:
         cancel_job(attempt)
-        log.fail(error)
+        if not isinstance(error, HookFailed | CallbackFailed):  # the result is published, and noted
+            log.fail(error)
+        followers.fail(error)
         raise
     finally:
+        followers.close()
         close_ledger(ledger)
         release(accepted.source)
 
@@ -139,7 +155,7 @@ def _make_outputs(
 def _more_careful_plan(
     accepted: AcceptedJob, plan: Plan, index: FrameIndex | None, workspace: Workspace, attempt: str, why: SegmentInexact
 ) -> Plan:
-    if index is None or (plan.index_origin == "decode" and all(len(each.segments) == 1 for each in plan.video)):
+    if index is None or (plan.index_origin == "decode" and all(len(each.segments) <= 1 for each in plan.video)):
         raise VerifyFailed(str(why)) from why
     scanned, complaints = scan_frames(plan.source, index, attempt=attempt)
     if complaints and accepted.job.damage == "strict":
@@ -155,9 +171,9 @@ def _encode_and_merge(accepted: AcceptedJob, plan: Plan, workspace: Workspace, d
     """Run every task of the plan; a format is merged as soon as its own pieces and tracks are done."""
     gathered = Gathered(plan)
     progress = board(attempt)
-    quality = accepted.profile.quality
-    tasks = len(plan.order) * (2 if quality.measure else 1) + len(plan.tracks) + len(plan.outputs)
-    progress.begin(sum(each.frames for each in plan.video), tasks)
+    quality, stills = accepted.profile.quality, plan.pictures.stills if plan.pictures else ()
+    steps = len(plan.order) * (2 if quality.measure else 1) + len(plan.tracks) + len(stills) + len(plan.public_names)
+    progress.begin(sum(each.frames for each in plan.video), steps)
     reporter = ProgressReporter(progress, plan.source.name)
 
     def look() -> None:
@@ -168,7 +184,8 @@ def _encode_and_merge(accepted: AcceptedJob, plan: Plan, workspace: Workspace, d
     submit = _submissions(accepted, plan, workspace, attempt)
     tracks = [(each.cost, ("track", each.id, 0)) for each in plan.tracks]
     pieces = [(task.cost, ("piece", task.rendition, task.segment)) for task in plan.order]
-    for _, key in sorted([*pieces, *tracks], key=lambda costed: -costed[0]):
+    taken = [(each.cost, ("stills", "", each.number)) for each in stills]
+    for _, key in sorted([*pieces, *tracks, *taken], key=lambda costed: -costed[0]):
         work.add(key, submit(*key))
     try:
         _add_merges(work, gathered, plan, workspace, draft, attempt)
@@ -176,6 +193,10 @@ def _encode_and_merge(accepted: AcceptedJob, plan: Plan, workspace: Workspace, d
             result, frames, kept, label = future.result(), 0, False, f"{kind} {name}"
             if kind == "merge":
                 gathered.reports[name], gathered.staged[name] = result
+            elif kind == "pictures":
+                gathered.pictures[name], gathered.staged[name] = result
+            elif kind == "stills":
+                gathered.stills[number], kept, label = result, result.reused, f"stills-{number:05d}"
             elif kind == "track":
                 gathered.tracks[name], kept = result, result.reused
             elif kind == "quality":
@@ -203,14 +224,18 @@ def _submissions(accepted: AcceptedJob, plan: Plan, workspace: Workspace, attemp
     """Return what makes the submission of a piece, a track, or the comparison of a piece with its source."""
     strict, quality = accepted.job.damage == "strict", accepted.profile.quality
     retries = settings().retries
-    encode, make, measure = (
-        each.with_options(retries=retries) for each in (encode_segment, make_track, measure_quality)
+    encode, make, measure, take = (
+        each.with_options(retries=retries) for each in (encode_segment, make_track, measure_quality, take_stills)
     )
     bare = {each.id: each.model_copy(update={"segments": ()}) for each in plan.video}
 
     def submission(kind: str, name: str, number: int, made: PieceRecord | None = None) -> Submission:
         if kind == "track":
             return partial(make.submit, plan.source, plan.track(name), workspace, strict, attempt)
+        if kind == "stills":
+            assert plan.pictures is not None
+            without = plan.pictures.model_copy(update={"stills": ()})
+            return partial(take.submit, plan.source, without, plan.pictures.stills[number], workspace, attempt)
         segment = plan.rendition(name).segments[number]
         if kind == "quality":
             return partial(
@@ -245,3 +270,7 @@ def _add_merges(
         tracks = {name: gathered.tracks[name] for name in output.tracks}
         merge = partial(merge_output.submit, plan, output, pieces, tracks, workspace, draft, attempt)
         work.add(("merge", output.format, 0), merge, first=True)
+    for each in gathered.ready_pictures():
+        made = make_pictures.with_options(retries=settings().retries)
+        make = partial(made.submit, each, gathered.stills_of(each), workspace, draft, attempt)
+        work.add(("pictures", each.kind, 0), make, first=True)

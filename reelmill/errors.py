@@ -8,7 +8,7 @@
     │   ├── InvalidProfile, InvalidParameter, InvalidWatermark, InvalidUri, InvalidKey, UriSchemeNotAllowed, PathEscape
     │   ├── BucketNotAllowed, BucketNotFound, StoreAccessDenied, WrongRegion
     │   ├── OutputCollision, JobRunning, NotEnoughSpace, BudgetExceeded, ToolMissing, RunNotFound
-    │   └── EventRejected, TriggerLoop
+    │   └── EventRejected, TriggerLoop, CallbackNotAllowed
     ├── ToolFailed             ffmpeg ended badly: retried
     │   ├── ToolStalled        no progress for the stall timeout: retried
     │   └── ToolKilled         ended by a signal nobody here sent: retried
@@ -20,6 +20,8 @@
     ├── SegmentInexact         a piece is not the frames the plan says: the source is decoded once and planned again
     ├── VerifyFailed           an output is not what the plan says: nothing is published
     ├── CatalogFailed          the catalog can't be reached or written: retried, and no job fails of it
+    ├── HookFailed             the operator's own step after a job failed: retried; the result is published
+    ├── CallbackFailed         the message that a job is done was not taken: retried; the result is published
     ├── ServerUnreachable      the Prefect server that is configured does not answer, or none could be started
     ├── NotDeployed            the Prefect server does not know the deployment that is to be run
     └── JobCancelled           the run was told to stop
@@ -198,6 +200,10 @@ class RunNotFound(JobRejected):
     """The Prefect server has no run of a job by this id, or several that begin with it."""
 
 
+class CallbackNotAllowed(JobRejected):
+    """The address for callbacks is not one that may be called, or nothing can be signed."""
+
+
 class EventRejected(JobRejected):
     """A notification can't be read as one, or is of a bucket that nothing is taken from."""
 
@@ -281,6 +287,20 @@ class VerifyFailed(ReelmillError):
 
 class CatalogFailed(ReelmillError):
     """The catalog's database can't be reached, read or written. A job goes on without it."""
+
+    exit_code = 3
+    retryable = True
+
+
+class HookFailed(ReelmillError):
+    """A hook of the setting `post_process` failed. The result is published; running the job again runs the hook."""
+
+    exit_code = 3
+    retryable = True
+
+
+class CallbackFailed(ReelmillError):
+    """Nobody took the message that the job is done. The result is published; running the job again sends it."""
 
     exit_code = 3
     retryable = True

@@ -63,6 +63,11 @@ class TranscodeJob(BaseModel):
     name: str | None = Field(
         default=None, title="File name", description="Of the results, without ending. When empty: the source's own"
     )
+    pictures: bool = Field(
+        default=False,
+        title="Take pictures",
+        description="Poster, thumbnails, sprites and preview, as the profile says; all of them where it says nothing",
+    )
     watermark: str | None = Field(
         default=None,
         description="PNG, JPEG, WebP or GIF, laid over the video at the bottom right. A path or s3:// address",
@@ -102,6 +107,11 @@ class TranscodeJob(BaseModel):
         default=None,
         description="How many ffmpeg run at once. When empty: one for each core",
         json_schema_extra={"minimum": 1},
+    )
+    callback_url: str | None = Field(
+        default=None,
+        title="Callback",
+        description="https:// address that is told of progress and of the end. When empty: that of the settings",
     )
     source_size_bytes: int | None = Field(
         default=None,

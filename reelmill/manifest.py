@@ -8,6 +8,7 @@ from pydantic import Field, ValidationError
 
 from reelmill.cost.report import JobCost
 from reelmill.media.source import Frozen
+from reelmill.planning.picture_plan import PictureKind
 from reelmill.planning.plan import LeftOut
 from reelmill.storage.store import Store
 
@@ -64,9 +65,37 @@ class OutputReport(Frozen):
     @property
     def stored(self) -> tuple[OutputFile, ...]:
         """Return every file there is, each with its path beside the manifest."""
-        if not self.files:
-            return (OutputFile(file_name=self.file_name, size_bytes=self.size_bytes, sha256=self.sha256),)
-        return tuple(each.model_copy(update={"file_name": f"{self.file_name}/{each.file_name}"}) for each in self.files)
+        return _stored(self)
+
+
+class PictureReport(Frozen):
+    """Pictures taken from the source: one file, or a folder of them."""
+
+    kind: PictureKind = Field(description="What they are")
+    file_name: str = Field(pattern=r"^[^/\\]+$", description="Name of the file or the folder, beside this manifest")
+    size_bytes: int = Field(description="Size of the file; of a folder that of all files")
+    sha256: str = Field(
+        description="SHA-256 of the file, in hex; of a folder that of its list as `sha256sum` prints it"
+    )
+    width: int = Field(description="Width of each file's picture, in pixels")
+    height: int = Field(description="Height of each file's picture, in pixels")
+    columns: int = Field(default=1, description="Of a sheet of sprites: pictures side by side")
+    rows: int = Field(default=1, description="Of a sheet of sprites: pictures above one another")
+    times_s: tuple[float, ...] = Field(
+        description="Time of each picture, as a player of the outputs shows it; in order, over all files"
+    )
+    files: tuple[OutputFile, ...] = Field(default=(), description="Of a folder: its files; the WebVTT file last")
+
+    @property
+    def stored(self) -> tuple[OutputFile, ...]:
+        """Return every file there is, each with its path beside the manifest."""
+        return _stored(self)
+
+
+def _stored(made: OutputReport | PictureReport) -> tuple[OutputFile, ...]:
+    if not made.files:
+        return (OutputFile(file_name=made.file_name, size_bytes=made.size_bytes, sha256=made.sha256),)
+    return tuple(each.model_copy(update={"file_name": f"{made.file_name}/{each.file_name}"}) for each in made.files)
 
 
 class RenditionReport(Frozen):
@@ -120,6 +149,7 @@ class Manifest(Frozen):
     wall_s: float = Field(description="Seconds from the start of the run to this manifest")
     source: SourceReport
     outputs: tuple[OutputReport, ...] = Field(description="The files made")
+    pictures: tuple[PictureReport, ...] = Field(default=(), description="Pictures taken from the source")
     renditions: tuple[RenditionReport, ...] = Field(description="What was encoded, and what it took")
     quality: tuple[QualityReport, ...] = Field(
         default=(), description="How good the renditions are; empty where nobody asked"
@@ -127,6 +157,16 @@ class Manifest(Frozen):
     cost: JobCost = Field(default=JobCost(), description="What it cost")
     reasons: tuple[str, ...] = Field(description="Why the job was done the way it was")
     warnings: tuple[str, ...] = Field(description="What somebody should know")
+
+    @property
+    def stored(self) -> tuple[OutputFile, ...]:
+        """Return every file that was published, each with its path beside the manifest."""
+        return tuple(file for each in (*self.outputs, *self.pictures) for file in each.stored)
+
+    @property
+    def folders(self) -> tuple[str, ...]:
+        """Return the outputs that are folders, each with a slash at its end."""
+        return tuple(f"{each.file_name}/" for each in (*self.outputs, *self.pictures) if each.files)
 
 
 def read_manifest(output: Store) -> Manifest | None:

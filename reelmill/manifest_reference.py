@@ -74,7 +74,7 @@ def _type(field: Schema) -> str:
     if "$ref" in field:
         return "object"
     if field["type"] == "array":
-        return f"list of {'objects' if '$ref' in field['items'] else 'texts'}"
+        return f"list of {'objects' if '$ref' in field['items'] else _NAMES_OF_TYPES[field['items']['type']] + 's'}"
     return _NAMES_OF_TYPES[field["type"]]
 
 

@@ -9,14 +9,17 @@ from pathlib import Path
 from reelmill.encoding.commands import encode_argv, mux_argv, track_argv
 from reelmill.encoding.pieces import piece_key
 from reelmill.encoding.whole_tracks import file_ending, track_key
+from reelmill.media.source import Source
 from reelmill.media.tool import ffmpeg_path
 from reelmill.packaging.commands import audio_argv, subtitles_argv, video_argv
 from reelmill.packaging.making import WRITTEN
 from reelmill.packaging.package import SUBTITLES_FILE
+from reelmill.pictures.commands import pictures_argv, preview_argv, stills_argv
+from reelmill.planning.picture_plan import PicturesPlan
 from reelmill.planning.plan import OutputPlan, Plan
 from reelmill.settings import settings
 from reelmill.storage.location import known_location
-from reelmill.storage.readable import Loopback
+from reelmill.storage.readable import Loopback, Readable
 
 
 def commands_of(plan: Plan, work: Path, output: Path) -> Iterator[tuple[str, list[str]]]:
@@ -51,6 +54,24 @@ def commands_of(plan: Plan, work: Path, output: Path) -> Iterator[tuple[str, lis
             metadata=work / f"{each.format}.ffmetadata", out=output / each.file_name,
         )  # fmt: skip
         yield f"merge-{each.format}", argv
+    if plan.pictures is not None:
+        yield from _picture_commands(tool, plan.source, media, plan.pictures, work, output)
+
+
+def _picture_commands(
+    tool: str, source: Source, media: Readable, pictures: PicturesPlan, work: Path, output: Path
+) -> Iterator[tuple[str, list[str]]]:
+    """Yield the runs that take stills, and those that make pictures of them; choosing a poster is another one."""
+    for stills in pictures.stills:
+        for span in stills.spans:
+            sets = [pictures.set_of(kind) for kind in span.frames]
+            argv = stills_argv(
+                tool, source, media, pictures.look, span, sets, max_pixels=settings().max_pixels, folder=work
+            )
+            yield f"stills-{stills.number:05d}", argv
+    for each in pictures.sets:
+        make = preview_argv if each.kind == "preview" else pictures_argv
+        yield f"pictures-{each.kind}", make(tool, each, work / each.kind, output / each.file_name)
 
 
 def _package_commands(

@@ -21,6 +21,7 @@ from reelmill.planning.plan import Plan, content_key
 from reelmill.planning.planner import make_plan
 from reelmill.profiles.loading import is_profile_file, load_profile
 from reelmill.profiles.picture import LONGEST_TEXT, Overlay, text_fault
+from reelmill.profiles.pictures import ALL_PICTURES
 from reelmill.profiles.profile import Profile, check_formats
 from reelmill.settings import settings
 from reelmill.storage.location import Location, parse_location
@@ -125,6 +126,8 @@ def _profile(job: TranscodeJob) -> Profile:
     profile = load_profile(job.profile) if job.profile else _DEFAULT_PROFILE
     if job.copy_when_fits:
         profile = profile.model_copy(update={"copy_when_fits": True})
+    if job.pictures and profile.pictures is None:
+        profile = profile.model_copy(update={"pictures": ALL_PICTURES})
     overlays = (*profile.video.overlays, *_watermarks(job))
     if overlays == profile.video.overlays:
         return profile
@@ -149,7 +152,8 @@ def probe_job(accepted: AcceptedJob, attempt: str) -> tuple[Source, FrameIndex |
     What was found last is remembered: a probe reads every packet, and the command has one made before the flow does.
     """
     salvage = accepted.job.damage == "salvage"
-    with_video = not all(FORMATS[each].is_audio_only for each in accepted.formats)
+    formats, pictures = accepted.formats, accepted.profile.pictures
+    with_video = pictures is not None or not all(FORMATS[each].is_audio_only for each in formats)
     asked = (accepted.source, salvage, with_video)
     if asked not in _remembered:
         source, index = probe(accepted.source, job_key=attempt, salvage=salvage)
@@ -172,7 +176,9 @@ def plan_job(
     if index is None or not index.entries_are_claims:
         return plan
     base = index.time_base
-    wanted = {int(each.entry_s / base) for video in plan.video for each in video.segments if each.entry_s is not None}
+    entries_s = [each.entry_s for video in plan.video for each in video.segments]
+    entries_s += [each.entry_s for stills in (plan.pictures.stills if plan.pictures else ()) for each in stills.spans]
+    wanted = {int(each / base) for each in entries_s if each is not None}
     unknown = sorted(pts for pts in wanted if (source.identity, pts) not in _looked_into)
     if unknown:
         found = zip(unknown, clean_entries(source, unknown), strict=True)

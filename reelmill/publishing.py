@@ -20,8 +20,7 @@ def finished_manifest(output: Location, job_key: str) -> Manifest | None:
     manifest = read_manifest(store)
     if manifest is None or manifest.job_key != job_key:
         return None
-    files = [file for each in manifest.outputs for file in each.stored]
-    intact = at_once(lambda each: store.holds(each.file_name, each.size_bytes, each.sha256), files)
+    intact = at_once(lambda each: store.holds(each.file_name, each.size_bytes, each.sha256), manifest.stored)
     return manifest if all(intact) else None
 
 
@@ -47,7 +46,7 @@ def refuse_taken(output: Location, job_key: str, names: Sequence[str], *, replac
 
 
 def _files_of(manifest: Manifest) -> list[str]:
-    return [file.file_name for each in manifest.outputs for file in each.stored]
+    return [file.file_name for file in manifest.stored]
 
 
 def _present(store: Store, names: Sequence[str]) -> Iterator[str]:
@@ -100,7 +99,7 @@ def publish(
         return  # this was tried before, and only the answer was lost
     if earlier is not None and (replace or earlier.job_key == manifest.job_key):
         store.delete(*_files_of(earlier))
-        store.remove_empty(*(f"{each.file_name}/" for each in earlier.outputs if each.files))
+        store.remove_empty(*earlier.folders)
         store.delete(FILE_NAME)
     try:
         at_once(draft.publish, staged)

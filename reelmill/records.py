@@ -60,6 +60,12 @@ class TrackRecord(FileRecord):
     warnings: tuple[str, ...] = ()
 
 
+class StillsRecord(FileRecord):
+    """The frames that one task took from the source for pictures, as PNG in a tar file: `KIND/FRAME.png`."""
+
+    number: int
+
+
 def refuse_foreign_parameters(records: list[PieceRecord]) -> None:
     """Raise SegmentInexact when the pieces of a rendition would need different decoders' settings to be joined."""
     found = {record.parameter_sets for record in records}

@@ -169,6 +169,23 @@ class Settings(BaseSettings):
     intake_host: str = Field(default="127.0.0.1", description="Address that notifications may be pushed to by HTTP")
     intake_port: NonNegativeInt = Field(default=4280, le=65535, description="Port of that address; any when 0")
 
+    post_process: Annotated[tuple[str, ...], NoDecode] = Field(
+        default=(),
+        description="Functions that are called after each job, with commas between them: `package.module:function`, "
+        "or names of entry points in the group `reelmill.post_process`",
+    )
+    callback_url: str | None = Field(
+        default=None, description="Address that every job tells of its progress and its end, unless it names its own"
+    )
+    callback_secret: SecretStr | None = Field(
+        default=None, description="Secret that callbacks are signed with; nobody is called when unset"
+    )
+    callback_hosts: Annotated[tuple[str, ...], NoDecode] = Field(
+        default=(),
+        description="Hosts, or `host:port`, that callbacks may go to by http and inside your own network, with commas "
+        "between them; only https to public addresses when unset",
+    )
+    callback_every_s: PositiveFloat = Field(default=30.0, description="Seconds between two callbacks of progress")
     alarm_webhook: SecretStr | None = Field(
         default=None,
         description="URL that alarms are sent to by POST, as JSON with `subject` and `body`; alarms are only "
@@ -180,7 +197,15 @@ class Settings(BaseSettings):
         "or `sendgrid-email/ops`",
     )
 
-    @field_validator("s3_buckets", "intake_inbox", "intake_suffixes", "intake_formats", mode="before")
+    @field_validator(
+        "post_process",
+        "callback_hosts",
+        "s3_buckets",
+        "intake_inbox",
+        "intake_suffixes",
+        "intake_formats",
+        mode="before",
+    )
     @classmethod
     def _split(cls, value: object) -> object:
         return tuple(each.strip() for each in value.split(",") if each.strip()) if isinstance(value, str) else value

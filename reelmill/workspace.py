@@ -53,9 +53,8 @@ class Workspace:
         if self.cache.is_dir():
             yield self.cache
             return
-        settings().scratch_dir.mkdir(parents=True, exist_ok=True)
-        with TemporaryDirectory(dir=settings().scratch_dir, prefix="work-", ignore_cleanup_errors=True) as folder:
-            yield Path(folder)
+        with scratch_folder() as folder:
+            yield folder
 
     @contextmanager
     def unfinished(self) -> Generator[Path]:
@@ -127,6 +126,14 @@ class Workspace:
             self.store.delete("plan.json", "frames.index")
             for part in ("records/", "pieces/", "uploads/"):
                 self.store.remove_all(part)
+
+
+@contextmanager
+def scratch_folder() -> Generator[Path]:
+    """Give an empty folder of this machine, and remove it with what is in it."""
+    settings().scratch_dir.mkdir(parents=True, exist_ok=True)
+    with TemporaryDirectory(dir=settings().scratch_dir, prefix="work-", ignore_cleanup_errors=True) as folder:
+        yield Path(folder)
 
 
 def earlier_work(job_key: str) -> tuple[Plan | None, frozenset[str]]:

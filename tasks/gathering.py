@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from reelmill.manifest import OutputReport, RenditionReport
+from reelmill.manifest import OutputReport, PictureReport, RenditionReport
+from reelmill.planning.picture_plan import PictureSet
 from reelmill.planning.plan import OutputPlan, Plan
-from reelmill.records import PieceRecord, QualityRecord, TrackRecord
+from reelmill.records import PieceRecord, QualityRecord, StillsRecord, TrackRecord
 from reelmill.storage.store import Staged
 
 
@@ -18,6 +19,8 @@ class Gathered:
         self.tracks: dict[str, TrackRecord] = {}
         self.quality: list[QualityRecord] = []
         self.reports: dict[str, OutputReport] = {}
+        self.stills: dict[int, StillsRecord] = {}
+        self.pictures: dict[str, PictureReport] = {}
         self.staged: dict[str, tuple[Staged, ...]] = {}
 
     def ready_outputs(self) -> list[OutputPlan]:
@@ -33,6 +36,22 @@ class Gathered:
             return False
         videos = (self._plan.rendition(each) for each in output.videos)
         return all(len(self.pieces[each.id]) == len(each.segments) for each in videos)
+
+    def ready_pictures(self) -> list[PictureSet]:
+        """Return the sets of pictures whose last stills came since the last call."""
+        plan = self._plan.pictures
+        if plan is None:
+            return []
+        missing = {kind for each in plan.stills if each.number not in self.stills for kind in each.kinds}
+        ready = [each for each in plan.sets if each.kind not in missing and each.kind not in self._merging]
+        self._merging.update(each.kind for each in ready)
+        return ready
+
+    def stills_of(self, pictures: PictureSet) -> list[StillsRecord]:
+        """Return the records of the stills that a set is made of."""
+        plan = self._plan.pictures
+        assert plan is not None
+        return [self.stills[each.number] for each in plan.stills if pictures.kind in each.kinds]
 
     def rendition_reports(self) -> tuple[list[RenditionReport], list[str]]:
         """Return what each rendition took, and what its decoders complained of."""

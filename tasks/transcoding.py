@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
 from prefect import task
 from prefect.artifacts import create_table_artifact
@@ -19,7 +18,7 @@ from reelmill.encoding.pieces import encode_segment as encode_piece
 from reelmill.encoding.quality import measure_segment, quality_reports
 from reelmill.encoding.verify import verify_output
 from reelmill.encoding.whole_tracks import make_track as make_whole_track
-from reelmill.manifest import Manifest, OutputReport, RenditionReport, SourceReport
+from reelmill.manifest import Manifest, OutputReport, PictureReport, RenditionReport, SourceReport
 from reelmill.media.frame_index import FrameIndex, unpack_times
 from reelmill.media.source import Source
 from reelmill.media.tool import ffmpeg_version
@@ -35,23 +34,16 @@ from reelmill.storage.at_once import at_once
 from reelmill.storage.store import Draft, Staged
 from reelmill.workspace import Workspace
 from tasks import s3_credentials as s3_credentials
-from tasks.retrying import RETRY_DELAYS_S, is_worth_retrying
-
-_RETRY: dict[str, Any] = {
-    "retries": len(RETRY_DELAYS_S),
-    "retry_delay_seconds": RETRY_DELAYS_S,
-    "retry_jitter_factor": 0.3,
-    "retry_condition_fn": is_worth_retrying,
-}
+from tasks.retrying import RETRY
 
 
-@task(name="probe", cache_policy=NO_CACHE, **_RETRY)
+@task(name="probe", cache_policy=NO_CACHE, **RETRY)
 def probe_source(accepted: AcceptedJob, attempt: str) -> tuple[Source, FrameIndex | None]:
     """Return what the source is and when each of its frames is shown."""
     return probe_job(accepted, attempt)
 
 
-@task(name="encode", task_run_name="encode-{rendition.id}-{segment.number:05d}", cache_policy=NO_CACHE, **_RETRY)
+@task(name="encode", task_run_name="encode-{rendition.id}-{segment.number:05d}", cache_policy=NO_CACHE, **RETRY)
 def encode_segment(
     source: Source,
     rendition: VideoRendition,
@@ -69,7 +61,7 @@ def encode_segment(
     )  # fmt: skip
 
 
-@task(name="quality", task_run_name="quality-{rendition.id}-{segment.number:05d}", cache_policy=NO_CACHE, **_RETRY)
+@task(name="quality", task_run_name="quality-{rendition.id}-{segment.number:05d}", cache_policy=NO_CACHE, **RETRY)
 def measure_quality(
     source: Source,
     rendition: VideoRendition,
@@ -86,13 +78,13 @@ def measure_quality(
     )
 
 
-@task(name="track", task_run_name="track-{track.id}", cache_policy=NO_CACHE, **_RETRY)
+@task(name="track", task_run_name="track-{track.id}", cache_policy=NO_CACHE, **RETRY)
 def make_track(source: Source, track: TrackRendition, workspace: Workspace, strict: bool, attempt: str) -> TrackRecord:
     """Make one audio or subtitle track whole, unless an earlier run did; the workspace keeps it with its record."""
     return make_whole_track(source, track, workspace=workspace, strict=strict, attempt=attempt)
 
 
-@task(name="merge", task_run_name="merge-{output.format}", cache_policy=NO_CACHE, **_RETRY)
+@task(name="merge", task_run_name="merge-{output.format}", cache_policy=NO_CACHE, **RETRY)
 def merge_output(
     plan: Plan,
     output: OutputPlan,
@@ -149,6 +141,7 @@ def post_process(
     accepted: AcceptedJob,
     plan: Plan,
     reports: Sequence[OutputReport],
+    pictures: Sequence[PictureReport],
     renditions: Sequence[RenditionReport],
     warnings: Sequence[str],
     quality: Sequence[QualityRecord],
@@ -185,6 +178,7 @@ def post_process(
             duration_s=float(source.duration_s), frames=plan.source_frames, frames_known_from=plan.index_origin,
         ),
         outputs=tuple(reports),
+        pictures=tuple(pictures),
         renditions=tuple(renditions),
         quality=tuple(quality_reports(plan, quality)),
         cost=cost,
@@ -193,7 +187,7 @@ def post_process(
     )  # fmt: skip
 
 
-@task(name="publish", cache_policy=NO_CACHE, **_RETRY)
+@task(name="publish", cache_policy=NO_CACHE, **RETRY)
 def publish(manifest: Manifest, staged: Sequence[Staged], draft: Draft, accepted: AcceptedJob) -> None:
     """Make the outputs visible, the manifest last."""
     if accepted.job.replace:

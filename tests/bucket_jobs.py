@@ -34,7 +34,7 @@ class Buckets:
         if f"{self.output.key}/{FILE_NAME}" not in keys_in(self.server, self.output):
             return None
         manifest = Manifest.model_validate_json(content_of(self.server, self.output / FILE_NAME))
-        for each in (file for output in manifest.outputs for file in output.stored):
+        for each in manifest.stored:
             content = content_of(self.server, self.output / each.file_name)
             assert (len(content), sha256(content).hexdigest()) == (each.size_bytes, each.sha256)
         return manifest

@@ -11,6 +11,7 @@ from pydantic import field_serializer
 from reelmill.formats import FormatName
 from reelmill.media.images import Image
 from reelmill.media.source import Frozen, Source
+from reelmill.planning.picture_plan import PicturesPlan
 from reelmill.profiles.picture import Denoise, Position
 
 _WHERE_IT_LIES: Any = {"image": {"location", "version"}}
@@ -215,6 +216,13 @@ class Plan(Frozen):
     index_origin: Literal["packets", "decode"]
     reasons: tuple[str, ...]
     warnings: tuple[str, ...]
+    pictures: PicturesPlan | None = None
+
+    @property
+    def public_names(self) -> tuple[str, ...]:
+        """Return the name of everything that will be published; that of a folder ends in a slash."""
+        pictures = self.pictures.sets if self.pictures else ()
+        return tuple(each.public_name for each in (*self.outputs, *pictures))
 
     def rendition(self, rendition_id: str) -> VideoRendition:
         return next(each for each in self.video if each.id == rendition_id)

@@ -11,6 +11,7 @@ from reelmill.media.frame_index import FrameIndex
 from reelmill.media.images import Image
 from reelmill.media.source import Source
 from reelmill.planning.ladder import ladder_of, segment_starts, with_keyframes
+from reelmill.planning.pictures import plan_pictures
 from reelmill.planning.plan import EncodeTask, LeftOut, OutputPlan, PackagePlan, Plan, TrackRendition, VideoRendition
 from reelmill.planning.segments import FILTER_LEAD_FRAMES, Cut, choose_cut, resampled_segments_of, segments_of
 from reelmill.planning.tracks import audio_tracks, name_of, other_left_out, subtitle_tracks
@@ -73,6 +74,10 @@ def make_plan(
         rungs = by_format.get(packaged[0].name, ())
         outputs.append(_package(source, packaged, profile, rungs, base_name, tracks, rate))
     order = _order(video)
+    pictures, without_pictures = None, ()
+    if profile.pictures is not None:
+        careful = whole_because is not None
+        pictures, without_pictures = plan_pictures(source, index, profile.pictures, base_name, careful=careful)
     return Plan(
         job_key=job_key,
         source=source,
@@ -84,7 +89,8 @@ def make_plan(
         source_frames=len(index) if index else None,
         index_origin=index.origin if index else "packets",
         reasons=tuple(_reasons(cut, index, video, profile)),
-        warnings=(*source.warnings, *_warnings(source, index, video, containers)),
+        warnings=(*source.warnings, *_warnings(source, index, video, containers), *without_pictures),
+        pictures=pictures,
     )
 
 

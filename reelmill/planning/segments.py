@@ -17,7 +17,7 @@ SHORTEST_USEFUL_S = 10
 _SNAP_SHARE = Fraction(1, 20)
 _MAX_LEAD_SHARE = Fraction(1, 2)
 """Most of the source that may be decoded twice for the sake of cutting. Decoding is some 6 % of an x264 encode."""
-_NEAR_START_S = Fraction(1, 2)
+NEAR_START_S = Fraction(1, 2)
 """A seek this close to the start is not made: AVI and FLV fail at it silently and lose frames."""
 FILTER_LEAD_FRAMES = 3
 """Frames that filters which look back (frame rate, deinterlacing) must see before a segment."""
@@ -143,7 +143,7 @@ def _segment(
     number: int, start: int, end: int | None, index: FrameIndex, source_pts: int, times: array[int], lead: int
 ) -> Segment:
     entry = index.entry_for(source_pts, lead) if number else None
-    if entry and (entry.pts - index.first) * index.time_base < _NEAR_START_S:
+    if entry and (entry.pts - index.first) * index.time_base < NEAR_START_S:
         entry = None
     return Segment(
         number=number,

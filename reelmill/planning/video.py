@@ -49,7 +49,7 @@ def video_rendition(
     if resized:
         width, height = width - width % 2 * even_w, height - height % 2 * even_h
     rate = _output_rate(video, index, format, wanted.frames_per_s)
-    deinterlace = wanted.deinterlace == "always" or (wanted.deinterlace == "auto" and _is_interlaced(video))
+    deinterlace = wanted.deinterlace == "always" or (wanted.deinterlace == "auto" and is_interlaced(video))
     nominal = rate or nominal_rate(video, index)
     interval_s = wanted.keyframe_interval_s
     crf = None if wanted.bitrate_bps else wanted.crf if wanted.crf is not None else encoder.default_crf
@@ -71,7 +71,7 @@ def video_rendition(
         b_frames=format.reorders_frames,
         frame_rate=rate,
         deinterlace=deinterlace,
-        interlaced=_is_interlaced(video) and not deinterlace and codec == "h264" and not resized,
+        interlaced=is_interlaced(video) and not deinterlace and codec == "h264" and not resized,
         time_base=1 / rate if rate else index.time_base,
         first_pts=index.first,
         fixed_keyframes=format.packaged,
@@ -173,5 +173,6 @@ def nominal_rate(video: VideoStream, index: FrameIndex) -> Fraction:
     return ntsc if abs(ntsc - rate) < rate / 50_000 else rate
 
 
-def _is_interlaced(video: VideoStream) -> bool:
+def is_interlaced(video: VideoStream) -> bool:
+    """Whether its frames are two fields each, taken one after the other."""
     return video.field_order in ("top_first", "bottom_first")

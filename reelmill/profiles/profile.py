@@ -13,6 +13,7 @@ from reelmill.profiles import audio as audio_rules
 from reelmill.profiles import video as video_rules
 from reelmill.profiles.audio import AudioSettings
 from reelmill.profiles.encoders import AUDIO_ENCODERS, VIDEO_ENCODERS
+from reelmill.profiles.pictures import PictureSettings
 from reelmill.profiles.problems import Problem, not_allowed, refuse
 from reelmill.profiles.quality import QualitySettings
 from reelmill.profiles.streaming import Rung, StreamingSettings, ladder_problems, rung_video
@@ -66,8 +67,12 @@ class Profile(BaseModel):
         default_factory=QualitySettings, json_schema_extra={"position": 9},
         description="Whether what was encoded is compared with the source, and how good it must be",
     )  # fmt: skip
+    pictures: PictureSettings | None = Field(
+        default=None, json_schema_extra={"position": 10},
+        description="Poster, thumbnails, sprites and preview; none when left out",
+    )  # fmt: skip
     copy_when_fits: bool = Field(
-        default=False, json_schema_extra={"position": 10},
+        default=False, json_schema_extra={"position": 11},
         description="Copy a stream that already is what the format needs instead of encoding it again",
     )  # fmt: skip
 

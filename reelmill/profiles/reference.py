@@ -16,6 +16,13 @@ from reelmill.formats import FORMATS
 from reelmill.profiles.encoders import AUDIO_ENCODERS, VIDEO_ENCODERS
 from reelmill.profiles.loading import MAX_PROFILE_BYTES, builtin_profiles
 from reelmill.profiles.picture import Crop, Overlay
+from reelmill.profiles.pictures import (
+    PictureSettings,
+    PosterSettings,
+    PreviewSettings,
+    SpriteSettings,
+    ThumbnailSettings,
+)
 from reelmill.profiles.problems import allowed_values, shown
 from reelmill.profiles.profile import AudioSettings, Profile, Rung, StreamingSettings, VideoSettings
 from reelmill.profiles.quality import QualitySettings
@@ -44,6 +51,10 @@ audio:
   sample_rate_hz: 48_000
 copy_when_fits: false
 """
+
+_PICTURES: dict[str, type[BaseModel]] = {
+    "poster": PosterSettings, "thumbnails": ThumbnailSettings, "sprites": SpriteSettings, "preview": PreviewSettings,
+}  # fmt: skip
 
 _HOLDS = """\
 ## What each format holds
@@ -86,6 +97,8 @@ def profiles_reference() -> str:
         "## Fields of a rung of `ladder`\n\n" + _fields(Rung),
         "## Fields of `streaming`\n\n" + _fields(StreamingSettings),
         "## Fields of `quality`\n\n" + _fields(QualitySettings),
+        "## Fields of `pictures`\n\n" + _fields(PictureSettings),
+        *(f"### Fields of `pictures.{name}`\n\n" + _fields(model) for name, model in _PICTURES.items()),
         "## Built-in profiles\n\n" + _built_in(),
         _HOLDS + "\n" + _formats(),
         "## Encoders\n\n" + _video_encoders() + "\n" + _audio_encoders(),

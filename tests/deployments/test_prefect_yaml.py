@@ -127,12 +127,14 @@ def test_the_form_is_ordered_and_described_with_choices_as_choices(api: str):
         "profile": ("Profile", "string"),
         "output": ("Output", "string"),
         "name": ("File name", "string"),
+        "pictures": ("Take pictures", "boolean"),
         "copy_when_fits": ("Copy when it fits", "boolean"),
         "replace": ("Replace an earlier result", "boolean"),
         "damage": ("If the source is damaged", "string"),
         "segment_s": ("Segment length", "number"),
         "budget": ("Budget", "number"),
         "workers": ("Workers", "integer"),
+        "callback_url": ("Callback", "string"),
         "source_size_bytes": ("Size of the source", "integer"),
     }
     assert fields["formats"]["items"]["enum"] == list(FORMATS)

@@ -51,6 +51,21 @@ def test_result_is_that_of_a_job_between_folders(buckets: Buckets, clip: bytes, 
     buckets.assert_nothing_is_left()
 
 
+def test_pictures_are_published_with_the_outputs(
+    buckets: Buckets, prefect_server: str, monkeypatch: pytest.MonkeyPatch
+):
+    """Stills go through the bucket of unfinished work, hooks are owed there, and nothing of either is left."""
+    monkeypatch.setenv("REELMILL_POST_PROCESS", "builtins:print")
+    settings.cache_clear()
+    run(buckets.job(formats=("mp4",), pictures=True))
+    manifest = buckets.published()
+    assert manifest is not None
+    assert [each.kind for each in manifest.pictures] == ["poster", "thumbnails", "sprites", "preview"]
+    there = keys_in(buckets.server, buckets.output).keys()
+    assert there == {"out/manifest.json", *(f"out/{each.file_name}" for each in manifest.stored)}
+    buckets.assert_nothing_is_left()
+
+
 def test_package_is_published_whole_as_what_players_ask_for(buckets: Buckets, prefect_server: str):
     run(buckets.job(formats=("hls", "dash")))
     manifest = buckets.published()

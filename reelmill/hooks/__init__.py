@@ -1,0 +1,1 @@
+"""What follows a job: the operator's own steps, and messages to whoever waits for its end."""

@@ -1,0 +1,1 @@
+"""Pictures taken from the source: poster, thumbnails, sprites and an animated preview."""
