@@ -128,6 +128,8 @@ def test_the_form_is_ordered_and_described_with_choices_as_choices(api: str):
         "output": ("Output", "string"),
         "name": ("File name", "string"),
         "pictures": ("Take pictures", "boolean"),
+        "watermark": ("Watermark", "string"),
+        "watermark_text": ("Text of the watermark", "string"),
         "copy_when_fits": ("Copy when it fits", "boolean"),
         "replace": ("Replace an earlier result", "boolean"),
         "damage": ("If the source is damaged", "string"),
@@ -141,7 +143,9 @@ def test_the_form_is_ordered_and_described_with_choices_as_choices(api: str):
     assert fields["damage"]["enum"] == ["strict", "lenient", "salvage"]
     assert [name for name in builtin_profiles() if name not in fields["profile"]["description"]] == []
     defaults = {name: each["default"] for name, each in fields.items() if "default" in each}
-    assert defaults == {"formats": [], "damage": "lenient", "copy_when_fits": False, "replace": False}
+    assert defaults == {
+        "formats": [], "damage": "lenient", "copy_when_fits": False, "replace": False, "pictures": False,
+    }  # fmt: skip
     assert TranscodeJob.model_validate({"source": "clip.mp4", **defaults}) == TranscodeJob(source="clip.mp4")
 
 

@@ -8,9 +8,15 @@ from prefect.client.schemas import State
 from prefect.states import Crashed, Failed
 
 from reelmill.errors import (
+    BudgetExceeded,
+    CallbackFailed,
+    CatalogFailed,
+    HookFailed,
+    InvalidWatermark,
     JobCancelled,
     JobRejected,
     MediaDamaged,
+    QualityTooLow,
     ReelmillError,
     SegmentInexact,
     SourceChanged,
@@ -29,9 +35,10 @@ from tasks.retrying import RETRY_DELAYS_S, is_worth_retrying
 ARGV = ["/usr/bin/ffmpeg", "-i", "x"]
 PASSING = [
     ToolFailed(ARGV, 1, "no"), ToolStalled(ARGV, -9, ""), ToolKilled(ARGV, -9, ""), StoreFailed("x"),
-    StoreThrottled("x"), StoreUnreachable("x"),
+    StoreThrottled("x"), StoreUnreachable("x"), CatalogFailed("x"), HookFailed("x"), CallbackFailed("x"),
 ]  # fmt: skip
 LASTING = [
+    QualityTooLow("x"), BudgetExceeded("x"), InvalidWatermark("x"),
     MediaDamaged("x"), SourceChanged("x"), ToolMissing("x"), SegmentInexact("x"), VerifyFailed("x"), JobCancelled("x"),
     JobRejected("x"), StoreConflict("x"), ValueError("x"), MemoryError(), KeyboardInterrupt(),
 ]  # fmt: skip
