@@ -29,7 +29,7 @@ def plan(*formats: str, segments: int = 2) -> Plan:
     """Ten seconds of 1080p at 25 frames a second, of a plan only what cost goes by."""
     ranges = tuple(SimpleNamespace(number=n, frames=250 // segments) for n in range(segments))
     video = SimpleNamespace(
-        id=VIDEO, codec="h264", preset="medium", width=1280, height=720, bitrate_bps=None, segments=ranges, frames=250
+        id=VIDEO, codec="h264", preset="medium", size=(1280, 720), bitrate_bps=None, segments=ranges, frames=250
     )
     sound = SimpleNamespace(id=SOUND, codec="aac", copies=False, bitrate_bps=128_000)
     names = formats or ("mp4",)
