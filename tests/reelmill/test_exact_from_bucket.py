@@ -20,11 +20,10 @@ from tests.stores import new_bucket, put, using
 pytestmark = pytest.mark.slow
 
 CLIPS = (
-    "av1.mkv", "bipbop.flv", "bipbop_start20s.ts", "broadcast_mpeg2.wtv", "bunny_51.mp4", "cars_12fps.mp4",
-    "chapters.mkv", "corrupted.mp4", "dts51_dvdsub.mkv", "empty_edit_5s.mp4", "failing_audio.mp4",
-    "hamilton_video_late.mp4", "interlaced_crop.mp4", "mpeg4_mp3.avi", "nasa_multi.mp4", "ntsc.mp4",
-    "pancake_opus.mkv", "phone_rot90_aac.mp4", "vfr_phone.mp4", "vp9.mp4",
+    "bipbop.flv", "bipbop_start20s.ts", "broadcast_mpeg2.wtv", "chapters.mkv", "corrupted.mp4", "mpeg4_mp3.avi",
+    "vfr_phone.mp4",
 )  # fmt: skip
+"""One of each container, and two that are hard to read: which frames there are is the business of test_exact_cut."""
 
 
 @pytest.fixture
@@ -60,7 +59,7 @@ def test_clip_in_a_bucket_gives_the_same_pieces(
     assert_same(media_dir / name, bucket, ministack, tmp_path)
 
 
-@pytest.mark.parametrize("name", [each.name for each in HARD_CASES][::3])
+@pytest.mark.parametrize("name", [each.name for each in HARD_CASES][::8])
 def test_hard_case_in_a_bucket_gives_the_same_pieces(
     name: str, hard_media: HardMedia, bucket: S3Location, ministack: S3Server, tmp_path: Path
 ):

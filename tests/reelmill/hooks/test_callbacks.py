@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import socket
+
 import pytest
 
 from reelmill.errors import CallbackFailed, CallbackNotAllowed
@@ -56,10 +58,10 @@ def test_a_redirect_is_not_followed(monkeypatch: pytest.MonkeyPatch):
 
 def test_nobody_listening_has_failed(monkeypatch: pytest.MonkeyPatch):
     allow(monkeypatch)
-    with receiver() as received:
-        pass
-    with pytest.raises(CallbackFailed, match="ConnectError"):
-        send(received.url, TOLD)
+    with socket.socket() as deaf:
+        deaf.bind(("127.0.0.1", 0))
+        with pytest.raises(CallbackFailed, match="ConnectError"):
+            send(f"http://127.0.0.1:{deaf.getsockname()[1]}/told", TOLD)
 
 
 @pytest.mark.parametrize(
