@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from pydantic import Field, ValidationError
 
@@ -44,6 +44,14 @@ class OutputFile(Frozen):
     sha256: str = Field(description="SHA-256 of the file, in hex")
 
 
+class StoredFile(NamedTuple):
+    """One file of a result, with its path beside the manifest, in which the name may be anything a file is called."""
+
+    file_name: str
+    size_bytes: int
+    sha256: str
+
+
 class OutputReport(Frozen):
     """One finished output: a file, or a folder of files for streaming."""
 
@@ -63,7 +71,7 @@ class OutputReport(Frozen):
     files: tuple[OutputFile, ...] = Field(default=(), description="Of a folder: its files, playlists last")
 
     @property
-    def stored(self) -> tuple[OutputFile, ...]:
+    def stored(self) -> tuple[StoredFile, ...]:
         """Return every file there is, each with its path beside the manifest."""
         return _stored(self)
 
@@ -87,15 +95,15 @@ class PictureReport(Frozen):
     files: tuple[OutputFile, ...] = Field(default=(), description="Of a folder: its files; the WebVTT file last")
 
     @property
-    def stored(self) -> tuple[OutputFile, ...]:
+    def stored(self) -> tuple[StoredFile, ...]:
         """Return every file there is, each with its path beside the manifest."""
         return _stored(self)
 
 
-def _stored(made: OutputReport | PictureReport) -> tuple[OutputFile, ...]:
+def _stored(made: OutputReport | PictureReport) -> tuple[StoredFile, ...]:
     if not made.files:
-        return (OutputFile(file_name=made.file_name, size_bytes=made.size_bytes, sha256=made.sha256),)
-    return tuple(each.model_copy(update={"file_name": f"{made.file_name}/{each.file_name}"}) for each in made.files)
+        return (StoredFile(made.file_name, made.size_bytes, made.sha256),)
+    return tuple(StoredFile(f"{made.file_name}/{each.file_name}", each.size_bytes, each.sha256) for each in made.files)
 
 
 class RenditionReport(Frozen):
@@ -159,7 +167,7 @@ class Manifest(Frozen):
     warnings: tuple[str, ...] = Field(description="What somebody should know")
 
     @property
-    def stored(self) -> tuple[OutputFile, ...]:
+    def stored(self) -> tuple[StoredFile, ...]:
         """Return every file that was published, each with its path beside the manifest."""
         return tuple(file for each in (*self.outputs, *self.pictures) for file in each.stored)
 

@@ -83,6 +83,7 @@ def test_every_way_in_makes_one_job_and_trouble_is_told(tmp_path: Path, clip: Pa
         REELMILL_INTAKE_SETTLE_S="0",
         REELMILL_INTAKE_QUEUE_URL=url,
         REELMILL_INTAKE_TOKEN=TOKEN,
+        REELMILL_INTAKE_SWEEP_CRON="* * * * *",
         REELMILL_INTAKE_PORT=str(port),
         REELMILL_INTAKE_DEAD_LETTERS=str(tmp_path / "dead"),
         REELMILL_ALARM_WEBHOOK=webhook,
@@ -118,6 +119,13 @@ def test_every_way_in_makes_one_job_and_trouble_is_told(tmp_path: Path, clip: Pa
         wait_for(lambda: all(service.state(run) == "COMPLETED" for run in runs.values()), within_s=360)
         published = [key for key in keys_in(ministack, bucket / "out") if key.endswith(f"/{FILE_NAME}")]
         assert len(published) == len(sources) + 1
+
+        def swept_by_schedule() -> bool:
+            wanted = {"deployments": {"id": {"any_": [sweep["id"]]}}}
+            runs = ask(service.api, "/flow_runs/filter", wanted) or []
+            return any(each["auto_scheduled"] and each["state_type"] == "COMPLETED" for each in runs)
+
+        wait_for(swept_by_schedule, within_s=240)
 
         # What is no use to anybody is put aside once, and somebody is told; so of a job that fails.
         assert push(port, {"hello": "world"}) == 202

@@ -42,6 +42,12 @@ def test_outputs_and_manifest_are_all_there_is_in_the_end(output: Path):
     assert {each.stat().st_nlink for each in output.iterdir()} == {1}
 
 
+def test_outputs_may_be_called_what_a_file_may_be_called(output: Path):
+    files = {"it's 100 % Köln [1]; $(x).mp4": b"an mp4"}
+    assert run_attempt(output, files) == finished_manifest(output, KEY)
+    assert set(files_below(output)) == {*files, FILE_NAME}
+
+
 def test_who_may_read_the_outputs_may_read_the_manifest(output: Path):
     run_attempt(output)
     assert {each.name: oct(each.stat().st_mode) for each in output.iterdir()} == dict.fromkeys(
