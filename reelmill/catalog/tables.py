@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from typing import Literal, cast
+from typing import Any, ClassVar, Literal, cast
 
-from sqlalchemy import BigInteger, DateTime, Dialect, ForeignKey, Index, String
+from sqlalchemy import BigInteger, DateTime, Dialect, Double, ForeignKey, Index, String
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column, relationship
 from sqlalchemy.types import TypeDecorator
 
@@ -29,7 +29,7 @@ class UtcTime(TypeDecorator[datetime]):
 class Table(DeclarativeBase):
     """Base of all tables. Text has no limit but in keys; counts of bytes need more than 32 bits."""
 
-    type_annotation_map = {datetime: UtcTime()}  # noqa: RUF012 - SQLAlchemy declares it so
+    type_annotation_map: ClassVar[dict[type, Any]] = {datetime: UtcTime(), float: Double()}
 
 
 _ATTEMPT = String(64)
