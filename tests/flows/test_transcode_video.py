@@ -16,7 +16,7 @@ from prefect.client.schemas.filters import ArtifactFilter, ArtifactFilterFlowRun
 from prefect.client.schemas.objects import Artifact, TaskRun
 from prefect.client.schemas.sorting import TaskRunSort
 
-from reelmill.errors import JobRunning, MediaDamaged, OutputCollision, SourceChanged, VerifyFailed
+from reelmill.errors import JobRunning, OutputCollision, SourceChanged, VerifyFailed
 from reelmill.job import TranscodeJob
 from reelmill.manifest import Manifest, read_manifest
 from reelmill.planning.plan import Plan
@@ -24,7 +24,6 @@ from reelmill.preparing import accept_job, refuse_outdated
 from reelmill.settings import settings
 from reelmill.storage.opening import open_store
 from reelmill.workspace import open_workspace
-from tests.bad_media import BAD_MEDIA
 from tests.ffmpeg_tool import frame_times
 from tests.live_jobs import FRAME_RATE, LoggedTool, alive_with, files_below, make_clip, use_tool
 from tests.pipeline import prepare_job
@@ -316,50 +315,6 @@ def test_job_goes_on_with_other_workers_by_the_plan_it_began_with(
     manifest, _ = run_job(unbound.model_copy(update={"workers": 1}))
     assert tool.encodes() == []
     assert manifest.renditions[0].reused_segments == made
-
-
-# Sources that are not what they seem
-
-
-def media_named(name: str, tmp_path: Path) -> Path:
-    media = next(each for each in BAD_MEDIA if each.name == name)
-    source = tmp_path / media.filename
-    media.build(source)
-    return source
-
-
-def test_damaged_source_is_encoded_whole_and_the_manifest_says_why(tmp_path: Path, prefect_server: str):
-    source = media_named("corrupt", tmp_path)
-    manifest, _ = run_job(TranscodeJob(source=str(source), output=str(tmp_path / "out"), segment_s=5, workers=2))
-    assert [each for each in manifest.reasons if each.startswith("not cut: damaged: ")]
-    assert [each for each in manifest.warnings if each.startswith("MediaDamaged: ")]
-    assert manifest.renditions[0].segments == 1
-    assert manifest.outputs[0].frames == len(frame_times(source))
-    assert files_below(Path(settings().work_dir)) == []
-
-
-def test_source_whose_packets_lie_about_its_frames_is_decoded_to_learn_the_truth(tmp_path: Path, prefect_server: str):
-    """The last packet of half an FLV holds no frame."""
-    source = media_named("half_flv", tmp_path)
-    job = TranscodeJob(source=str(source), output=str(tmp_path / "out"), segment_s=2, workers=2, damage="salvage")
-    manifest, _ = run_job(job)
-    assert "the times of the frames were learned by decoding the source once" in manifest.reasons
-    assert manifest.source.frames_known_from == "decode"
-    assert manifest.source.frames == manifest.outputs[0].frames == len(frame_times(source))
-
-
-def test_strict_job_refuses_damage_and_leaves_nothing(tmp_path: Path, prefect_server: str):
-    source = media_named("corrupt", tmp_path)
-    with pytest.raises(MediaDamaged, match=r"corrupt\.mp4"):
-        run_job(
-            TranscodeJob(
-                source=str(source), output=str(tmp_path / "out"), segment_s=1, workers=2, damage="strict",
-                formats=("mp4", "webm"),
-            )
-        )  # fmt: skip
-    assert not (tmp_path / "out").exists()
-    assert alive_with(tmp_path) == []
-    assert [each for each in files_below(Path(settings().work_dir)) if each.endswith(".part")] == []
 
 
 # Others
