@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -75,7 +75,7 @@ def encode_and_merge(prepared: Prepared, folder: Path) -> Made:
         }
         made = Made(
             folder,
-            {name: [each.result() for each in futures] for name, futures in pieces.items()},
+            _by_rendition(piece for future in pieces for piece in future.result()),
             {name: each.result() for name, each in tracks.items()},
         )
         merges = [
@@ -97,17 +97,22 @@ def workspace_in(folder: Path) -> Workspace:
     return workspace
 
 
-def encode_pieces(plan: Plan, workspace: Workspace, pool: ThreadPoolExecutor) -> dict[str, list[Future[PieceRecord]]]:
+def encode_pieces(plan: Plan, workspace: Workspace, pool: ThreadPoolExecutor) -> list[Future[tuple[PieceRecord, ...]]]:
     """Submit the encode of every segment of every rendition, longest first."""
-    submitted: dict[str, list[Future[PieceRecord]]] = {}
-    for task in plan.order:
-        rendition = plan.rendition(task.rendition)
-        future = pool.submit(
-            encode_segment, plan.source, rendition, rendition.segments[task.segment],
-            workspace=workspace, threads=plan.encoder_threads, strict=False, attempt=_ATTEMPT,
-        )  # fmt: skip
-        submitted.setdefault(rendition.id, []).append(future)
-    return submitted
+    return [
+        pool.submit(
+            encode_segment, plan.source, plan.encodes_of(task), workspace=workspace, threads=plan.encoder_threads,
+            strict=False, attempt=_ATTEMPT,
+        )
+        for task in plan.order
+    ]  # fmt: skip
+
+
+def _by_rendition(pieces: Iterable[PieceRecord]) -> dict[str, list[PieceRecord]]:
+    found: dict[str, list[PieceRecord]] = {}
+    for each in pieces:
+        found.setdefault(each.rendition, []).append(each)
+    return found
 
 
 def verify(prepared: Prepared, made: Made) -> list[OutputReport]:

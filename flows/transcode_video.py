@@ -172,7 +172,7 @@ def _encode_and_merge(accepted: AcceptedJob, plan: Plan, workspace: Workspace, d
     gathered = Gathered(plan)
     progress = board(attempt)
     quality, stills = accepted.profile.quality, plan.pictures.stills if plan.pictures else ()
-    steps = len(plan.order) * (2 if quality.measure else 1) + len(plan.tracks) + len(stills) + len(plan.public_names)
+    steps = plan.encodes * (2 if quality.measure else 1) + len(plan.tracks) + len(stills) + len(plan.public_names)
     progress.begin(sum(each.frames for each in plan.video), steps)
     reporter = ProgressReporter(progress, plan.source.name)
 
@@ -183,31 +183,32 @@ def _encode_and_merge(accepted: AcceptedJob, plan: Plan, workspace: Workspace, d
     work: Dispatcher[tuple[str, str, int]] = Dispatcher(accepted.job.workers or settings().workers, on_wait=look)
     submit = _submissions(accepted, plan, workspace, attempt)
     tracks = [(each.cost, ("track", each.id, 0)) for each in plan.tracks]
-    pieces = [(task.cost, ("piece", task.rendition, task.segment)) for task in plan.order]
+    pieces = [(task.cost, ("encode", task.name, task.segment)) for task in plan.order]
     taken = [(each.cost, ("stills", "", each.number)) for each in stills]
     for _, key in sorted([*pieces, *tracks, *taken], key=lambda costed: -costed[0]):
         work.add(key, submit(*key))
     try:
         _add_merges(work, gathered, plan, workspace, draft, attempt)
         for (kind, name, number), future in work:
-            result, frames, kept, label = future.result(), 0, False, f"{kind} {name}"
+            result = future.result()
             if kind == "merge":
                 gathered.reports[name], gathered.staged[name] = result
             elif kind == "pictures":
                 gathered.pictures[name], gathered.staged[name] = result
             elif kind == "stills":
-                gathered.stills[number], kept, label = result, result.reused, f"stills-{number:05d}"
+                gathered.stills[number] = result
             elif kind == "track":
-                gathered.tracks[name], kept = result, result.reused
+                gathered.tracks[name] = result
             elif kind == "quality":
                 gathered.quality.append(result)
-                kept = result.reused
-            else:
-                gathered.pieces[name].append(result)
+            for piece in result if kind == "encode" else ():
+                gathered.pieces[piece.rendition].append(piece)
+                progress.finish(piece.label, piece.frames, kept=piece.reused)
                 if quality.measure:
-                    work.add(("quality", name, number), submit("quality", name, number, result))
-                frames, kept, label = result.frames, result.reused, f"{name}-{number:05d}"
-            progress.finish(label, frames, kept=kept)
+                    key = ("quality", piece.rendition, number)
+                    work.add(key, submit(*key, piece))
+            if kind != "encode":
+                progress.finish(f"{kind} {name} {number}", 0)
             _add_merges(work, gathered, plan, workspace, draft, attempt)
             look()
     except BaseException:
@@ -227,7 +228,7 @@ def _submissions(accepted: AcceptedJob, plan: Plan, workspace: Workspace, attemp
     encode, make, measure, take = (
         each.with_options(retries=retries) for each in (encode_segment, make_track, measure_quality, take_stills)
     )
-    bare = {each.id: each.model_copy(update={"segments": ()}) for each in plan.video}
+    tasks = {(each.name, each.segment): each for each in plan.order}
 
     def submission(kind: str, name: str, number: int, made: PieceRecord | None = None) -> Submission:
         if kind == "track":
@@ -236,22 +237,13 @@ def _submissions(accepted: AcceptedJob, plan: Plan, workspace: Workspace, attemp
             assert plan.pictures is not None
             without = plan.pictures.model_copy(update={"stills": ()})
             return partial(take.submit, plan.source, without, plan.pictures.stills[number], workspace, attempt)
-        segment = plan.rendition(name).segments[number]
+        threads = plan.encoder_threads
         if kind == "quality":
-            return partial(
-                measure.submit,
-                plan.source,
-                bare[name],
-                segment,
-                made,
-                quality,
-                workspace,
-                plan.encoder_threads,
-                attempt,
-            )
-        return partial(
-            encode.submit, plan.source, bare[name], segment, workspace, plan.encoder_threads, strict, attempt
-        )
+            encoded = plan.encode(name, number)
+            return partial(measure.submit, plan.source, encoded, made, quality, workspace, threads, attempt)
+        task = tasks[name, number]
+        encodes = plan.encodes_of(task)
+        return partial(encode.submit, task.label, plan.source, encodes, workspace, threads, strict, attempt)
 
     return submission
 

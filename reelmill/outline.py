@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from fractions import Fraction
 from pathlib import Path
 
-from reelmill.encoding.commands import encode_argv, mux_argv, track_argv
+from reelmill.encoding.commands import Piece, encode_argv, mux_argv, track_argv
 from reelmill.encoding.pieces import piece_key
 from reelmill.encoding.whole_tracks import file_ending, track_key
 from reelmill.media.source import Source
@@ -34,14 +34,11 @@ def commands_of(plan: Plan, work: Path, output: Path) -> Iterator[tuple[str, lis
     for track in plan.tracks:
         yield f"track-{track.id}", track_argv(tool, source, media, track, made[track.id])
     for task in plan.order:
-        rendition = plan.rendition(task.rendition)
-        segment = rendition.segments[task.segment]
-        piece = work / f"{piece_key(source, rendition.model_copy(update={'segments': ()}), segment)}.mp4"
+        pieces = [Piece(each, work / f"{piece_key(source, each)}.mp4") for each in plan.encodes_of(task)]
         argv = encode_argv(
-            tool, source, media, rendition, segment,
-            threads=plan.encoder_threads, max_pixels=settings().max_pixels, out=piece,
+            tool, source, media, pieces, threads=plan.encoder_threads, max_pixels=settings().max_pixels
         )  # fmt: skip
-        yield f"encode-{rendition.id}-{segment.number:05d}", argv
+        yield f"encode-{task.label}", argv
     for each in plan.outputs:
         if each.package is not None:
             yield from _package_commands(tool, plan, each, made, work, output / each.file_name)

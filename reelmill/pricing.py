@@ -18,7 +18,7 @@ from reelmill.encoding.pieces import piece_key
 from reelmill.encoding.whole_tracks import track_key
 from reelmill.errors import BudgetExceeded, CatalogFailed, InvalidParameter
 from reelmill.job import TranscodeJob
-from reelmill.planning.plan import Plan
+from reelmill.planning.plan import Encode, Plan
 from reelmill.records import PieceRecord, TrackRecord
 from reelmill.settings import settings
 from reelmill.storage.location import Location, S3Location
@@ -138,7 +138,7 @@ def _kept(plan: Plan, finished: frozenset[str]) -> Kept:
         (each.id, segment.number)
         for each in plan.video
         for segment in each.segments
-        if piece_key(plan.source, each, segment) in finished
+        if piece_key(plan.source, Encode(rendition=each, segment=segment)) in finished
     }
     return video | {(each.id, 0) for each in plan.tracks if track_key(plan.source, each) in finished}
 

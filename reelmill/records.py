@@ -34,6 +34,10 @@ class PieceRecord(FileRecord):
     parameter_sets: str
     """Digest of the codec's extradata: pieces of one rendition can be joined only when it is the same."""
 
+    @property
+    def label(self) -> str:
+        return f"{self.rendition}-{self.segment:05d}"
+
 
 class QualityRecord(FileRecord):
     """How near one encoded segment comes to what it was encoded of, on average of the frames that were compared.

@@ -14,7 +14,7 @@ import reelmill
 from reelmill.cost.prices import money_text, nanos_of
 from reelmill.cost.report import JobCost
 from reelmill.encoding.merge import merge_output as merge_files
-from reelmill.encoding.pieces import encode_segment as encode_piece
+from reelmill.encoding.pieces import encode_segment as encode_pieces
 from reelmill.encoding.quality import measure_segment, quality_reports
 from reelmill.encoding.verify import verify_output
 from reelmill.encoding.whole_tracks import make_track as make_whole_track
@@ -24,7 +24,7 @@ from reelmill.media.source import Source
 from reelmill.media.tool import ffmpeg_version
 from reelmill.packaging.making import make_package
 from reelmill.packaging.verify import verify_package
-from reelmill.planning.plan import OutputPlan, Plan, Segment, TrackRendition, VideoRendition
+from reelmill.planning.plan import Encode, OutputPlan, Plan, TrackRendition
 from reelmill.preparing import AcceptedJob, probe_job, refuse_outdated
 from reelmill.profiles.quality import QualitySettings
 from reelmill.progress import board
@@ -43,29 +43,27 @@ def probe_source(accepted: AcceptedJob, attempt: str) -> tuple[Source, FrameInde
     return probe_job(accepted, attempt)
 
 
-@task(name="encode", task_run_name="encode-{rendition.id}-{segment.number:05d}", cache_policy=NO_CACHE, **RETRY)
+@task(name="encode", task_run_name="encode-{label}", cache_policy=NO_CACHE, **RETRY)
 def encode_segment(
+    label: str,
     source: Source,
-    rendition: VideoRendition,
-    segment: Segment,
+    encodes: Sequence[Encode],
     workspace: Workspace,
     threads: int,
     strict: bool,
     attempt: str,
-) -> PieceRecord:
-    """Encode one segment of one rendition, unless an earlier run did; the workspace keeps it with its record."""
-    name = f"{rendition.id}-{segment.number:05d}"
-    return encode_piece(
-        source, rendition, segment, workspace=workspace, threads=threads, strict=strict, attempt=attempt,
-        on_progress=lambda progress: board(attempt).report(name, progress.frames),
+) -> tuple[PieceRecord, ...]:
+    """Encode what an earlier run or try did not of one segment; the workspace keeps each piece with its record."""
+    return encode_pieces(
+        source, encodes, workspace=workspace, threads=threads, strict=strict, attempt=attempt,
+        on_progress=board(attempt).report,
     )  # fmt: skip
 
 
-@task(name="quality", task_run_name="quality-{rendition.id}-{segment.number:05d}", cache_policy=NO_CACHE, **RETRY)
+@task(name="quality", task_run_name="quality-{encode.label}", cache_policy=NO_CACHE, **RETRY)
 def measure_quality(
     source: Source,
-    rendition: VideoRendition,
-    segment: Segment,
+    encode: Encode,
     piece: PieceRecord,
     wanted: QualitySettings,
     workspace: Workspace,
@@ -74,8 +72,8 @@ def measure_quality(
 ) -> QualityRecord:
     """Compare one segment with the source, unless an earlier run did."""
     return measure_segment(
-        source, rendition, segment, piece, wanted, workspace=workspace, threads=threads, attempt=attempt
-    )
+        source, encode.rendition, encode.segment, piece, wanted, workspace=workspace, threads=threads, attempt=attempt
+    )  # fmt: skip
 
 
 @task(name="track", task_run_name="track-{track.id}", cache_policy=NO_CACHE, **RETRY)

@@ -133,18 +133,17 @@ def _encode_all(
     plan: Plan, workspace: Workspace, strict: bool, change: Callable[[VideoRendition], VideoRendition]
 ) -> dict[str, list[PieceRecord]]:
     with ThreadPoolExecutor(_WORKERS) as pool:
-        made = {
-            rendition.id: [
-                pool.submit(
-                    encode_segment, plan.source, change(rendition.model_copy(update={"segments": ()})), segment,
-                    workspace=workspace, threads=1, strict=strict, attempt=_ATTEMPT,
-                )
-                for segment in rendition.segments
-            ]
-            for rendition in plan.video
-        }  # fmt: skip
+        made = [
+            pool.submit(
+                encode_segment, plan.source,
+                [each.model_copy(update={"rendition": change(each.rendition)}) for each in plan.encodes_of(task)],
+                workspace=workspace, threads=1, strict=strict, attempt=_ATTEMPT,
+            )
+            for task in plan.order
+        ]  # fmt: skip
         try:
-            return {name: [each.result() for each in pieces] for name, pieces in made.items()}
+            pieces = sorted((piece for each in made for piece in each.result()), key=lambda piece: piece.segment)
+            return {video.id: [each for each in pieces if each.rendition == video.id] for video in plan.video}
         except BaseException:
             pool.shutdown(cancel_futures=True)
             raise

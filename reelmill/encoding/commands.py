@@ -6,6 +6,7 @@ Times are exact until they are printed here, in microseconds, the unit in which 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from fractions import Fraction
 from math import floor
 from pathlib import Path
@@ -13,13 +14,14 @@ from typing import Any
 
 import ffmpeg  # pyright: ignore[reportMissingTypeStubs]
 
-from reelmill.encoding.filters import filtered
+from reelmill.encoding.filters import shaped, trimmed
 from reelmill.encoding.overlaid import Overlaid
 from reelmill.formats import FORMATS
 from reelmill.media.containers import demuxer_whitelist
 from reelmill.media.images import Image
 from reelmill.media.source import Source
-from reelmill.planning.plan import OutputPlan, Segment, TrackRendition, VideoRendition
+from reelmill.planning.encode_tasks import shared_part
+from reelmill.planning.plan import Encode, OutputPlan, Segment, TrackRendition, VideoRendition
 from reelmill.profiles.encoders import AUDIO_ENCODERS, VIDEO_ENCODERS
 from reelmill.storage.readable import Readable
 
@@ -39,30 +41,46 @@ _NOTHING_ELSE: dict[str, Any] = {"an": None, "sn": None, "dn": None, "map_metada
 _SUBTITLE_ENCODERS = {"mov_text": "mov_text", "subrip": "subrip", "ass": "ass", "webvtt": "webvtt"}
 
 
+@dataclass(frozen=True)
+class Piece:
+    """An encode, the mp4 that it is written to, and what is laid over its frames."""
+
+    encode: Encode
+    out: Path
+    above: Overlaid = _NOTHING
+
+
 def encode_argv(
-    tool: str, source: Source, media: Readable, rendition: VideoRendition, segment: Segment, *,
-    threads: int, max_pixels: int, out: Path, above: Overlaid = _NOTHING,
-) -> Argv:  # fmt: skip
-    """Encode one segment of one rendition into an mp4 piece whose first frame has time 0.
+    tool: str, source: Source, media: Readable, pieces: Sequence[Piece], *, threads: int, max_pixels: int
+) -> Argv:
+    """Encode one segment into an mp4 for each of its renditions, the first frame at time 0.
 
     Decoding starts at the segment's entry, early enough, and `trim` keeps exactly the frames of its range; filters that
     look at several frames come before it, so that a piece is what one run over the whole source would have made there.
-    `above` is what is laid over them.
+    All of that is done once for all renditions, which must agree in it: see `shared_part`.
     """
-    stream = _frames_of(source, media, rendition, segment, threads, max_pixels, above)
-    output = ffmpeg.output(
-        stream, f"file:{out}", format="mp4", fps_mode="passthrough", enc_time_base=str(rendition.time_base),
-        video_track_timescale=rendition.time_base.denominator, **_NOTHING_ELSE,
-        **_encoder_options(rendition, segment, threads),
-    )  # fmt: skip
-    return _argv(tool, output)
+    encodes = [each.encode for each in pieces]
+    if len({shared_part(each.rendition, [each.segment]) for each in encodes}) != 1:
+        raise ValueError(f"{', '.join(each.label for each in encodes)}: not of the same frames")
+    frames = _kept_frames(source, media, encodes[0].rendition, encodes[0].segment, threads, max_pixels)
+    split = frames.filter_multi_output("split", len(pieces)) if len(pieces) > 1 else [frames]
+    outputs: list[Any] = []
+    for number, piece in enumerate(pieces):
+        rendition, segment = piece.encode.rendition, piece.encode.segment
+        stream = _shaped(split[number], source, media, rendition, segment, max_pixels, piece.above)
+        output = ffmpeg.output(
+            stream, f"file:{piece.out}", format="mp4", fps_mode="passthrough", enc_time_base=str(rendition.time_base),
+            video_track_timescale=rendition.time_base.denominator, **_NOTHING_ELSE,
+            **_encoder_options(rendition, segment, threads),
+        )  # fmt: skip
+        outputs.append(output)
+    return _argv(tool, ffmpeg.merge_outputs(*outputs) if len(outputs) > 1 else outputs[0])
 
 
-def _frames_of(
-    source: Source, media: Readable, rendition: VideoRendition, segment: Segment, threads: int, max_pixels: int,
-    above: Overlaid,
-) -> Any:  # fmt: skip
-    """Return the node that gives the frames of a segment as they are to be encoded, the first at time 0."""
+def _kept_frames(
+    source: Source, media: Readable, rendition: VideoRendition, segment: Segment, threads: int, max_pixels: int
+) -> Any:
+    """Return the node that gives the frames of a segment as they are decoded, with the source's times."""
     assert source.video is not None
     options = {"copyts": None, "noaccurate_seek": None, "threads": 1 if threads == 1 else 0, "max_pixels": max_pixels}
     # A picture that changes its size midway is scaled; building the filters anew would lose the frames inside them.
@@ -70,10 +88,18 @@ def _frames_of(
     if segment.entry_s is not None:
         options |= {"ss": seconds(segment.entry_s - source.start_s)}
     stream: Any = _source_input(source, media, **options)[str(rendition.stream_index)]
+    return trimmed(stream, source, rendition, segment)
+
+
+def _shaped(
+    frames: Any, source: Source, media: Readable, rendition: VideoRendition, segment: Segment, max_pixels: int,
+    above: Overlaid,
+) -> Any:  # fmt: skip
+    """Return the node that gives the frames as they are to be encoded, the first at time 0."""
     laid_over = [
         _image_input(image, each, max_pixels) for image, each in zip(_images_of(rendition), above.images, strict=True)
     ]
-    return filtered(stream, source, rendition, segment, laid_over, above.font)
+    return shaped(frames, source, rendition, segment, laid_over, above.font)
 
 
 def quality_argv(
@@ -81,7 +107,8 @@ def quality_argv(
     every_frames: int, threads: int, max_pixels: int, above: Overlaid,
 ) -> Argv:  # fmt: skip
     """Compare a piece, one of `every_frames` frames, with what it was encoded of; `log` gets the numbers."""
-    wanted = _frames_of(source, media, rendition, segment, threads, max_pixels, above)
+    frames = _kept_frames(source, media, rendition, segment, threads, max_pixels)
+    wanted = _shaped(frames, source, media, rendition, segment, max_pixels, above)
     made = ffmpeg.input(f"file:{piece}", f="mov", protocol_whitelist="file", format_whitelist=demuxer_whitelist("mov"))
     both = [each.filter("format", pix_fmts=rendition.pixel_format) for each in (made["v:0"], wanted)]
     compared = ffmpeg.filter(

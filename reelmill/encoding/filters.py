@@ -36,12 +36,23 @@ _HDR_SIDE_DATA = ("MASTERING_DISPLAY_METADATA", "CONTENT_LIGHT_LEVEL", "DYNAMIC_
 _SHADOW = 0.6
 
 
-def filtered(
+def trimmed(stream: Any, source: Source, rendition: VideoRendition, segment: Segment) -> Any:
+    """Return the node that gives the frames of the segment with the source's own times.
+
+    It is the same for all renditions that have the same `shared_part`.
+    """
+    assert source.video is not None
+    for name, arguments in (*_before_trim(rendition, source.video), *_trim(segment)):
+        stream = stream.filter(name, **arguments)
+    return stream
+
+
+def shaped(
     stream: Any, source: Source, rendition: VideoRendition, segment: Segment, images: Sequence[Any], font: Path | None
 ) -> Any:
-    """Return the node that gives the frames of the segment, the first at time 0. `images` are inputs, in order."""
+    """Return the node that shapes them for the rendition, the first at time 0. `images` are inputs, in order."""
     assert source.video is not None
-    for name, arguments in (*_before_trim(rendition, source.video), *_trim(segment), *_shape(rendition, source.video)):
+    for name, arguments in _shape(rendition, source.video):
         stream = stream.filter(name, **arguments)
     if rendition.pad != (0, 0):
         stream = _padded(stream, rendition)

@@ -194,12 +194,32 @@ class OutputPlan(Frozen):
         return f"{self.file_name}/" if self.package else self.file_name
 
 
-class EncodeTask(Frozen):
-    """One (segment, rendition) pair, in the order of work: longest first. `cost` is in CPU seconds, about."""
+class Encode(Frozen):
+    """One segment of one rendition: what one encoder makes. The rendition is without its segments."""
 
-    rendition: str
+    rendition: VideoRendition
+    segment: Segment
+
+    @property
+    def label(self) -> str:
+        return f"{self.rendition.id}-{self.segment.number:05d}"
+
+
+class EncodeTask(Frozen):
+    """One segment of one rendition, or of several that share its decode. `cost` is in CPU seconds, about."""
+
+    renditions: tuple[str, ...]
     segment: int
     cost: float
+
+    @property
+    def name(self) -> str:
+        """The renditions as one word."""
+        return "+".join(self.renditions)
+
+    @property
+    def label(self) -> str:
+        return f"{self.name}-{self.segment:05d}"
 
 
 class Plan(Frozen):
@@ -223,6 +243,19 @@ class Plan(Frozen):
         """Return the name of everything that will be published; that of a folder ends in a slash."""
         pictures = self.pictures.sets if self.pictures else ()
         return tuple(each.public_name for each in (*self.outputs, *pictures))
+
+    @property
+    def encodes(self) -> int:
+        """How many pieces there will be."""
+        return sum(len(each.segments) for each in self.video)
+
+    def encodes_of(self, task: EncodeTask) -> tuple[Encode, ...]:
+        """Return what a task makes, in the order of its renditions."""
+        return tuple(self.encode(each, task.segment) for each in task.renditions)
+
+    def encode(self, rendition_id: str, segment: int) -> Encode:
+        rendition = self.rendition(rendition_id)
+        return Encode(rendition=rendition.model_copy(update={"segments": ()}), segment=rendition.segments[segment])
 
     def rendition(self, rendition_id: str) -> VideoRendition:
         return next(each for each in self.video if each.id == rendition_id)

@@ -10,17 +10,14 @@ from reelmill.formats import FORMATS, Format, FormatName
 from reelmill.media.frame_index import FrameIndex
 from reelmill.media.images import Image
 from reelmill.media.source import Source
+from reelmill.planning.encode_tasks import encode_tasks
 from reelmill.planning.ladder import ladder_of, segment_starts, with_keyframes
 from reelmill.planning.pictures import plan_pictures
-from reelmill.planning.plan import EncodeTask, LeftOut, OutputPlan, PackagePlan, Plan, TrackRendition, VideoRendition
+from reelmill.planning.plan import LeftOut, OutputPlan, PackagePlan, Plan, TrackRendition, VideoRendition
 from reelmill.planning.segments import FILTER_LEAD_FRAMES, Cut, choose_cut, resampled_segments_of, segments_of
 from reelmill.planning.tracks import audio_tracks, name_of, other_left_out, subtitle_tracks
 from reelmill.planning.video import is_hdr, nominal_rate, video_rendition
 from reelmill.profiles.profile import Profile, check_formats
-
-_MEGAPIXEL_COST_S = {"h264": 0.015, "hevc": 0.05, "vp9": 0.08, "av1": 0.02}
-"""CPU seconds that encoding a million pixels takes at the default preset, about. Only their order matters."""
-
 
 _NO_IMAGES: Mapping[str, Image] = {}
 
@@ -73,7 +70,7 @@ def make_plan(
         rate = nominal_rate(source.video, index) if source.video is not None and index is not None else None
         rungs = by_format.get(packaged[0].name, ())
         outputs.append(_package(source, packaged, profile, rungs, base_name, tracks, rate))
-    order = _order(video)
+    order = encode_tasks(video, workers)
     pictures, without_pictures = None, ()
     if profile.pictures is not None:
         careful = whole_because is not None
@@ -85,7 +82,7 @@ def make_plan(
         tracks=tuple(sorted(tracks.values(), key=lambda track: -track.cost)),
         outputs=tuple(each.model_copy(update=_avi_rate(each, source, index)) for each in outputs),
         order=order,
-        encoder_threads=max(1, workers // len(order)) if order else 1,
+        encoder_threads=max(1, workers // max(1, sum(len(each.segments) for each in video))),
         source_frames=len(index) if index else None,
         index_origin=index.origin if index else "packets",
         reasons=tuple(_reasons(cut, index, video, profile)),
@@ -198,19 +195,6 @@ def _avi_rate(output: OutputPlan, source: Source, index: FrameIndex | None) -> d
     if output.format != "avi" or source.video is None or index is None:
         return {}
     return {"avi_frame_rate": nominal_rate(source.video, index)}
-
-
-def _order(video: Iterable[VideoRendition]) -> tuple[EncodeTask, ...]:
-    tasks = [
-        EncodeTask(
-            rendition=each.id,
-            segment=segment.number,
-            cost=segment.frames * each.size[0] * each.size[1] * _MEGAPIXEL_COST_S[each.codec] / 1e6,
-        )
-        for each in video
-        for segment in each.segments
-    ]
-    return tuple(sorted(tasks, key=lambda task: -task.cost))
 
 
 def _reasons(cut: Cut, index: FrameIndex | None, video: Sequence[VideoRendition], profile: Profile) -> Iterable[str]:

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from reelmill.encoding.commands import (
+    Piece,
     encode_argv,
     mux_argv,
     scan_argv,
@@ -29,11 +30,8 @@ def planned(source: Source, format: FormatName = "mp4", segment_s: float = 20, *
 
 
 def encode(plan: Plan, segment: int = 1, threads: int = 1, media: Readable = MEDIA) -> list[str]:
-    rendition = plan.video[0]
-    return encode_argv(
-        "ffmpeg", plan.source, media, rendition, rendition.segments[segment],
-        threads=threads, max_pixels=1_000_000, out=Path("/pieces/piece.mp4"),
-    )  # fmt: skip
+    pieces = [Piece(plan.encode(plan.video[0].id, segment), Path("/pieces/piece.mp4"))]
+    return encode_argv("ffmpeg", plan.source, media, pieces, threads=threads, max_pixels=1_000_000)
 
 
 def encoding(filters: Sequence[str], options: Sequence[str], *, seek: str | None, threads: str = "1") -> list[str]:
