@@ -5,7 +5,8 @@ Times are exact until they are printed here, in microseconds, the unit in which 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from math import floor
@@ -64,10 +65,11 @@ def encode_argv(
         raise ValueError(f"{', '.join(each.label for each in encodes)}: not of the same frames")
     frames = _kept_frames(source, media, encodes[0].rendition, encodes[0].segment, threads, max_pixels)
     split = frames.filter_multi_output("split", len(pieces)) if len(pieces) > 1 else [frames]
+    images = _image_inputs([(each.encode.rendition, each.above) for each in pieces], max_pixels)
     outputs: list[Any] = []
     for number, piece in enumerate(pieces):
         rendition, segment = piece.encode.rendition, piece.encode.segment
-        stream = _shaped(split[number], source, media, rendition, segment, max_pixels, piece.above)
+        stream = shaped(split[number], source, rendition, segment, images[number], piece.above.font)
         output = ffmpeg.output(
             stream, f"file:{piece.out}", format="mp4", fps_mode="passthrough", enc_time_base=str(rendition.time_base),
             video_track_timescale=rendition.time_base.denominator, **_NOTHING_ELSE,
@@ -91,24 +93,14 @@ def _kept_frames(
     return trimmed(stream, source, rendition, segment)
 
 
-def _shaped(
-    frames: Any, source: Source, media: Readable, rendition: VideoRendition, segment: Segment, max_pixels: int,
-    above: Overlaid,
-) -> Any:  # fmt: skip
-    """Return the node that gives the frames as they are to be encoded, the first at time 0."""
-    laid_over = [
-        _image_input(image, each, max_pixels) for image, each in zip(_images_of(rendition), above.images, strict=True)
-    ]
-    return shaped(frames, source, rendition, segment, laid_over, above.font)
-
-
 def quality_argv(
     tool: str, source: Source, media: Readable, rendition: VideoRendition, segment: Segment, piece: Path, log: Path, *,
     every_frames: int, threads: int, max_pixels: int, above: Overlaid,
 ) -> Argv:  # fmt: skip
     """Compare a piece, one of `every_frames` frames, with what it was encoded of; `log` gets the numbers."""
     frames = _kept_frames(source, media, rendition, segment, threads, max_pixels)
-    wanted = _shaped(frames, source, media, rendition, segment, max_pixels, above)
+    [images] = _image_inputs([(rendition, above)], max_pixels)
+    wanted = shaped(frames, source, rendition, segment, images, above.font)
     made = ffmpeg.input(f"file:{piece}", f="mov", protocol_whitelist="file", format_whitelist=demuxer_whitelist("mov"))
     both = [each.filter("format", pix_fmts=rendition.pixel_format) for each in (made["v:0"], wanted)]
     compared = ffmpeg.filter(
@@ -118,8 +110,20 @@ def quality_argv(
     return _argv(tool, ffmpeg.output(compared, "pipe:", format="null"))
 
 
-def _images_of(rendition: VideoRendition) -> list[Image]:
-    return [each.image for each in rendition.overlays if each.image is not None]
+def _image_inputs(laid_over: Sequence[tuple[VideoRendition, Overlaid]], max_pixels: int) -> list[list[Any]]:
+    """Return, for each rendition, the nodes of its images in order. What is laid over more than once is opened once."""
+    wanted = [
+        list(zip((each.image for each in rendition.overlays if each.image), above.images, strict=True))
+        for rendition, above in laid_over
+    ]
+    uses = Counter(media for mine in wanted for _, media in mine)
+    nodes: dict[Readable, Iterator[Any]] = {}
+    for image, media in (each for mine in wanted for each in mine):
+        if media not in nodes:
+            node = _image_input(image, media, max_pixels)
+            split = node.filter_multi_output("split", uses[media]) if uses[media] > 1 else [node]
+            nodes[media] = iter([split[number] for number in range(uses[media])])
+    return [[next(nodes[media]) for _, media in mine] for mine in wanted]
 
 
 def _image_input(image: Image, media: Readable, max_pixels: int) -> Any:
