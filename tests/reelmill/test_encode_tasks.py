@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from reelmill.formats import FormatName
 from reelmill.planning.encode_tasks import shared_part
 from reelmill.planning.plan import Plan
 from tests.made_sources import made_plan, made_source, made_video
@@ -15,7 +16,7 @@ from tests.made_sources import made_plan, made_source, made_video
 HEIGHTS = (1080, 720, 480, 360)
 
 
-def ladder(*formats: str, workers: int, segments: int, heights: tuple[int, ...] = HEIGHTS) -> Plan:
+def ladder(*formats: FormatName, workers: int, segments: int, heights: tuple[int, ...] = HEIGHTS) -> Plan:
     source = made_source(video=made_video(width=1920, height=1080))
     rungs = {"ladder": [{"height": each} for each in heights], "streaming": {"segment_s": 1}}
     return made_plan(source, formats or ("hls",), rungs, workers=workers, segment_s=60 / segments)
@@ -65,7 +66,7 @@ def test_what_needs_other_frames_has_its_own_decode():
     st.lists(st.integers(1, 60).map(lambda each: 18 * each), min_size=1, max_size=6, unique=True),
 )  # fmt: skip
 def test_every_encode_is_in_one_task_and_tasks_are_as_few_as_keep_the_workers_busy(
-    formats: set[str], workers: int, segments: int, heights: list[int]
+    formats: set[FormatName], workers: int, segments: int, heights: list[int]
 ):
     plan = ladder(*sorted(formats), workers=workers, segments=segments, heights=tuple(sorted(heights, reverse=True)))
     made = [(name, task.segment) for task in plan.order for name in task.renditions]
