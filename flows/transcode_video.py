@@ -1,6 +1,6 @@
 """One video in, every format out.
 
-probe -> plan -> encode (segment x rendition) -+-> merge and verify, format by format -> post-process -> publish
+probe -> plan -> encode (segment x decode)    -+-> merge and verify, format by format -> post-process -> publish
                  tracks (whole)             ---+                                                        -> catalog
 """
 

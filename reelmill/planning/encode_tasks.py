@@ -24,7 +24,8 @@ def shared_part(rendition: VideoRendition, segments: Sequence[Segment]) -> Hasha
 def encode_tasks(video: Iterable[VideoRendition], workers: int) -> tuple[EncodeTask, ...]:
     """Return every segment of every rendition once, what takes longest first.
 
-    Renditions that can share a decode do, in as few runs as keep every worker busy.
+    Renditions that can share a decode do, in as few runs as leave every worker a task. There is no other bound:
+    wherever it was measured, sharing took less CPU time (docs/architecture.md has the ratios).
     """
     shared: dict[Hashable, list[VideoRendition]] = {}
     for each in video:

@@ -13,7 +13,7 @@ from reelmill.media.source import Source
 from reelmill.planning.encode_tasks import encode_tasks
 from reelmill.planning.ladder import ladder_of, segment_starts, with_keyframes
 from reelmill.planning.pictures import plan_pictures
-from reelmill.planning.plan import LeftOut, OutputPlan, PackagePlan, Plan, TrackRendition, VideoRendition
+from reelmill.planning.plan import EncodeTask, LeftOut, OutputPlan, PackagePlan, Plan, TrackRendition, VideoRendition
 from reelmill.planning.segments import FILTER_LEAD_FRAMES, Cut, choose_cut, resampled_segments_of, segments_of
 from reelmill.planning.tracks import audio_tracks, name_of, other_left_out, subtitle_tracks
 from reelmill.planning.video import is_hdr, nominal_rate, video_rendition
@@ -85,7 +85,7 @@ def make_plan(
         encoder_threads=max(1, workers // max(1, sum(len(each.segments) for each in video))),
         source_frames=len(index) if index else None,
         index_origin=index.origin if index else "packets",
-        reasons=tuple(_reasons(cut, index, video, profile)),
+        reasons=(*_reasons(cut, index, video, profile), *_sharing(order)),
         warnings=(*source.warnings, *_warnings(source, index, video, containers), *without_pictures),
         pictures=pictures,
     )
@@ -206,6 +206,11 @@ def _reasons(cut: Cut, index: FrameIndex | None, video: Sequence[VideoRendition]
         yield "video is copied: the source already is what the format needs"
     elif video and profile.copy_when_fits:
         yield "video is encoded: the source is not what the profile asks for"
+
+
+def _sharing(order: Iterable[EncodeTask]) -> Iterable[str]:
+    for names in dict.fromkeys(task.renditions for task in order if len(task.renditions) > 1):
+        yield f"{', '.join(names)}: made of one decode"
 
 
 def _warnings(
