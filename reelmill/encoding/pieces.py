@@ -45,8 +45,8 @@ def piece_key(source: Source, encode: Encode) -> str:
 
     Not by what it was made together with, which changes nothing in it.
     """
-    wanted = encode.segment.model_dump_json(exclude={"number"})
-    return content_key("piece", __version__, source.identity, encode.rendition.recipe, wanted, ffmpeg_version())
+    recipe, wanted = encode.rendition.recipe, encode.segment.model_dump_json(exclude={"number"})
+    return content_key("piece", __version__, source.identity, str(source.zero_s), recipe, wanted, ffmpeg_version())
 
 
 def encode_segment(
