@@ -12,11 +12,12 @@ import reelmill.encoding.pieces
 from reelmill.encoding.pieces import piece_key
 from reelmill.media.tool import ToolRun
 from reelmill.planning.plan import EncodeTask, Plan
+from reelmill.profiles.profile import Profile
 from reelmill.records import PieceRecord
 from tests.ffmpeg_tool import run_ffmpeg
 from tests.hard_media import HardMedia
 from tests.packages import prepare_package, streaming_profile
-from tests.pipeline import Encoded, Prepared, encode_video
+from tests.pipeline import Encoded, Prepared, encode_video, prepare
 
 pytestmark = pytest.mark.slow
 
@@ -47,10 +48,10 @@ def each_by_itself(plan: Plan) -> Plan:
     return plan.model_copy(update={"order": tuple(tasks)})
 
 
-def prepared(source: Path, folder: Path, video: dict[str, Any], *heights: int) -> Prepared:
+def prepared(source: Path, folder: Path, video: dict[str, Any]) -> Prepared:
     quick = {"codec": "h264", "preset": "ultrafast", "pixel_format": "yuv420p"}
-    profile = streaming_profile(*(heights or (180, 120, 90)), video=quick | video)
-    return prepare_package(source, folder, profile, ("hls", "mp4"))
+    profile = streaming_profile(180, 120, 90, 60, video=quick | video)
+    return prepare_package(source, folder, profile, ("hls",))
 
 
 def digests(encoded: Encoded) -> dict[tuple[str, int], str]:
@@ -76,6 +77,15 @@ def test_pieces_are_the_same_made_together_or_each_by_itself(
     alone = encode_video(replace(job, plan=each_by_itself(job.plan)), tmp_path / "alone")
     assert digests(together) == digests(alone)
     assert (together.tries, alone.tries) == (1, 1)
+
+
+def test_encoders_of_several_codecs_work_on_one_decode(images: Path, hard_media: HardMedia, tmp_path: Path):
+    profile = Profile.model_validate({"version": 1, "name": "default", "video": {"overlays": overlays(images)}})
+    job = prepare(hard_media("vfr_mkv"), tmp_path, ("mp4", "webm"), segment_s=4, profile=profile)
+    assert [each.renditions for each in job.plan.order] == [("vp9-180p", "h264-180p")] * 2
+    together = encode_video(job, tmp_path / "together")
+    alone = encode_video(replace(job, plan=each_by_itself(job.plan)), tmp_path / "alone")
+    assert digests(together) == digests(alone)
 
 
 @pytest.fixture
