@@ -191,24 +191,14 @@ def _encode_and_merge(accepted: AcceptedJob, plan: Plan, workspace: Workspace, d
         _add_merges(work, gathered, plan, workspace, draft, attempt)
         for (kind, name, number), future in work:
             result = future.result()
-            if kind == "merge":
-                gathered.reports[name], gathered.staged[name] = result
-            elif kind == "pictures":
-                gathered.pictures[name], gathered.staged[name] = result
-            elif kind == "stills":
-                gathered.stills[number] = result
-            elif kind == "track":
-                gathered.tracks[name] = result
-            elif kind == "quality":
-                gathered.quality.append(result)
+            gathered.take(kind, name, number, result)
+            if kind != "encode":
+                progress.finish(f"{kind} {name} {number}", 0)
             for piece in result if kind == "encode" else ():
-                gathered.pieces[piece.rendition].append(piece)
                 progress.finish(piece.label, piece.frames, kept=piece.reused)
                 if quality.measure:
                     key = ("quality", piece.rendition, number)
                     work.add(key, submit(*key, piece))
-            if kind != "encode":
-                progress.finish(f"{kind} {name} {number}", 0)
             _add_merges(work, gathered, plan, workspace, draft, attempt)
             look()
     except BaseException:

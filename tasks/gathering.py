@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from reelmill.manifest import OutputReport, PictureReport, RenditionReport
 from reelmill.planning.picture_plan import PictureSet
 from reelmill.planning.plan import OutputPlan, Plan
@@ -22,6 +24,23 @@ class Gathered:
         self.stills: dict[int, StillsRecord] = {}
         self.pictures: dict[str, PictureReport] = {}
         self.staged: dict[str, tuple[Staged, ...]] = {}
+
+    def take(self, kind: str, name: str, number: int, result: Any) -> None:
+        """Collect what a task of this kind gave for what it is named by."""
+        match kind:
+            case "encode":
+                for piece in result:
+                    self.pieces[piece.rendition].append(piece)
+            case "track":
+                self.tracks[name] = result
+            case "quality":
+                self.quality.append(result)
+            case "stills":
+                self.stills[number] = result
+            case "pictures":
+                self.pictures[name], self.staged[name] = result
+            case _:
+                self.reports[name], self.staged[name] = result
 
     def ready_outputs(self) -> list[OutputPlan]:
         """Return the outputs whose last piece or track came since the last call."""
