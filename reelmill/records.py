@@ -19,7 +19,7 @@ class FileRecord(Frozen):
     wall_s: float
     messages: tuple[str, ...] = ()
     reused: bool = False
-    """Whether it was made by an earlier run of the job."""
+    """Whether it was made by an earlier run of the job, or an earlier try of its task."""
 
 
 class PieceRecord(FileRecord):

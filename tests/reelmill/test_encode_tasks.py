@@ -90,3 +90,9 @@ def test_every_encode_is_in_one_task_and_tasks_are_as_few_as_keep_the_workers_bu
         runs = [task for task in plan.order if task.segment == 0 and together.intersection(task.renditions)]
         count = len(plan.rendition(min(together)).segments)
         assert len(runs) >= min(len(together), ceil(workers / count))
+
+
+def test_a_plan_says_what_is_made_of_one_decode():
+    shared, alone = (ladder(workers=workers, segments=1).reasons for workers in (2, 4))
+    assert shared[1:] == ("h264-720p, h264-480p, h264-360p: made of one decode",)
+    assert len(alone) == 1
