@@ -59,7 +59,9 @@ def filtered(
         else:
             stream = stream.filter("drawtext", **_text(overlay, font, zero_s), **shown)
     if rendition.subtitles is not None and subtitles is not None:
-        for name, arguments in _subtitled(rendition, rendition.subtitles, subtitles, base, zero_s):
+        # Their times are those of the whole source, with which they are spoken, also where a clip of it is used.
+        whole_zero_s = zero_s - (source.zero_s - source.start_s)
+        for name, arguments in _subtitled(rendition, rendition.subtitles, subtitles, base, whole_zero_s):
             stream = stream.filter(name, **arguments)
     return stream.filter("setsar", sar=str(rendition.sample_aspect_ratio)).filter("setpts", expr=_less(segment.start))
 
@@ -121,11 +123,11 @@ def _padded(stream: Any, rendition: VideoRendition) -> Any:
 
 
 def _clock(rendition: VideoRendition, source: Source) -> tuple[Fraction, Fraction]:
-    """Return the time base in which frames count after `trim`, and what they show at the start of the source."""
+    """Return the time base in which frames count after `trim`, and what they show at the start of source or clip."""
     assert source.video is not None
     if rendition.frame_rate:
-        return 1 / rendition.frame_rate, source.start_s - rendition.first_pts * source.video.time_base
-    return source.video.time_base, source.start_s
+        return 1 / rendition.frame_rate, source.zero_s - rendition.first_pts * source.video.time_base
+    return source.video.time_base, source.zero_s
 
 
 def _shown(overlay: PlannedOverlay, zero_s: Fraction) -> dict[str, Any]:
