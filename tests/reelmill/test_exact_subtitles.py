@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from decimal import Decimal
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from reelmill.job import Clip
 from tests.exact_frames import frames_of_pieces, without_loss
 from tests.hard_media import HardMedia
 from tests.pipeline import Encoded, encode_video, fast_profile, prepare
@@ -37,3 +40,18 @@ def test_pieces_are_what_one_run_draws(name: str, video: dict[str, Any], hard_me
     assert len(cut.plan.video[0].segments) > 3
     assert len(whole.plan.video[0].segments) == 1
     assert frames_of_pieces(cut, tmp_path) == frames_of_pieces(whole, tmp_path)
+
+
+@pytest.mark.parametrize("video", [{}, {"frame_rate": "25"}])
+def test_a_clip_shows_the_lines_that_the_whole_source_shows_there(
+    video: dict[str, Any], hard_media: HardMedia, tmp_path: Path
+):
+    profile = fast_profile(burn_subtitles={"file": str(moving_ass(tmp_path))}, **video)
+    source = hard_media("cfr_h264")
+    whole, part = (
+        encode_video(prepare(source, tmp_path, segment_s=1, profile=profile, clip=each), tmp_path / name, without_loss)
+        for name, each in (("whole", None), ("part", Clip(start=Decimal("1.6"), end=Decimal("4.8"))))
+    )
+    shown = [md5 for time_s, md5 in frames_of_pieces(whole, tmp_path) if Fraction("1.6") <= time_s < Fraction("4.8")]
+    assert len(shown) == 80
+    assert [md5 for _, md5 in frames_of_pieces(part, tmp_path)] == shown
