@@ -61,7 +61,8 @@ def choose_cut(
         return Cut((), "not cut: there are subtitles that make room for one another wherever it could be")
     if count < 2 or not boundaries:
         return Cut((), "not cut: most of the source would be decoded twice, its keyframes are too far apart")
-    return Cut(boundaries, f"cut into {len(boundaries) + 1} segments of about {float(duration / count):.1f} s")
+    count = len(boundaries) + 1
+    return Cut(boundaries, f"cut into {count} segments of about {float(duration / count):.1f} s")
 
 
 def _segment_count(duration_s: Fraction, target_s: float | None, default_s: float, workers: int) -> int:
