@@ -49,6 +49,7 @@ from tasks.transcoding import (
     post_process,
     probe_source,
     publish,
+    read_subtitles,
 )
 
 Submission = Callable[[], PrefectFuture[Any]]
@@ -80,6 +81,8 @@ def transcode_video(job: TranscodeJob) -> Manifest:
         if finished is not None:
             get_run_logger().info("%s is finished already: nothing to do", source.name)
             return followers.finish(log.finish(finished))
+        if accepted.burns_track:
+            accepted = read_subtitles(accepted, source, attempt)
         plan = plan_job(accepted, source, index)
         names = plan.public_names
         refuse_taken(accepted.output, key, names, replace=job.replace)
@@ -138,7 +141,9 @@ def _make_outputs(
     decoded once to learn the truth; where a piece still disagrees, or the decoder reports damage, nothing is cut.
     """
     earlier = workspace.load_plan()
-    if earlier is not None and earlier.job_key == plan.job_key:
+    if accepted.subtitles is not None:
+        workspace.save_subtitles(accepted.subtitles)
+    if earlier is not None and earlier.job_key == plan.job_key and earlier.subtitles == plan.subtitles:
         plan = earlier.model_copy(update={"source": plan.source, "encoder_threads": plan.encoder_threads})
     elif index is not None:
         workspace.save_frame_times(pack_times(index))

@@ -2,29 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from pathlib import Path
 
 from reelmill.encoding.scan import scan_frames
-from reelmill.errors import InvalidParameter, InvalidWatermark, OutputCollision, SourceChanged, SourceIncomplete
+from reelmill.errors import OutputCollision, SourceChanged, SourceIncomplete
 from reelmill.formats import FORMATS, FormatName
 from reelmill.job import Clip, TranscodeJob, check_job, job_key
+from reelmill.laying_over import NOTHING_LAID_OVER, laid_over, subtitles_of, with_overlays
 from reelmill.manifest import FILE_NAME
-from reelmill.media.fonts import font_digest, refuse_unknown_characters
 from reelmill.media.frame_index import EntryPoint, FrameIndex
-from reelmill.media.images import Image, open_image
+from reelmill.media.images import Image
 from reelmill.media.probe import clean_entries, probe, streams_with_cues
 from reelmill.media.source import Source
+from reelmill.media.subtitles import Subtitles
 from reelmill.media.tool import ffmpeg_version
 from reelmill.planning.clip import clipped
 from reelmill.planning.plan import Plan, content_key
 from reelmill.planning.planner import make_plan
 from reelmill.profiles.loading import is_profile_file, load_profile
-from reelmill.profiles.picture import LONGEST_TEXT, Overlay, text_fault
 from reelmill.profiles.pictures import ALL_PICTURES
 from reelmill.profiles.profile import Profile, check_formats
+from reelmill.profiles.subtitles import is_subtitle_file
 from reelmill.settings import settings
 from reelmill.storage.location import Location, parse_location
 from reelmill.storage.opening import open_store
@@ -49,12 +50,23 @@ class AcceptedJob:
     images: Mapping[str, Image] = field(default_factory=dict[str, Image])
     font: str | None = None
     """Content of the font of texts laid over the video; None without any."""
+    subtitles: Subtitles | None = None
+    """Those that are burned in. Of a file they are known at once, of a track see `with_subtitles`."""
 
     @property
     def key(self) -> str:
         """Name the job by the content of its source and what is made of it."""
         shown = [self.images[each.image].identity for each in self.profile.video.overlays if each.image and self.images]
+        burned = self.profile.video.burn_subtitles
+        if self.subtitles is not None and burned is not None and burned.file is not None:
+            shown.append(self.subtitles.digest)
         return job_key(self.source.identity, self.profile, self.formats, self.job, *shown, self.font or "")
+
+    @property
+    def burns_track(self) -> bool:
+        """Whether subtitles of the source are burned in."""
+        burned = self.profile.video.burn_subtitles
+        return burned is not None and burned.track is not None and _has_video(self.formats)
 
     @property
     def submission_key(self) -> str:
@@ -66,15 +78,19 @@ class AcceptedJob:
         profile = self.job.profile
         if profile is not None and is_profile_file(profile):
             profile = _absolute(parse_location(profile, "profile"))
-        watermark = self.job.watermark
+        root = settings().source_root
+        watermark, burned = self.job.watermark, self.job.burn_subtitles
         if watermark is not None:
-            watermark = _absolute(parse_location(watermark, "watermark", settings().source_root))
+            watermark = _absolute(parse_location(watermark, "watermark", root))
+        if burned is not None and is_subtitle_file(burned):
+            burned = _absolute(parse_location(burned, "burn_subtitles", root))
         return self.job.model_copy(
             update={
                 "source": _absolute(self.source.location),
                 "output": _absolute(self.output),
                 "profile": profile,
                 "watermark": watermark,
+                "burn_subtitles": burned,
             }
         )
 
@@ -92,26 +108,22 @@ def accept_job(job: TranscodeJob) -> AcceptedJob:
     if job.source_size_bytes is not None and source.size_bytes != job.source_size_bytes:
         there = f"{source.size_bytes:,} of {job.source_size_bytes:,} bytes are there"
         raise SourceIncomplete(f"{source.location.name}: {there}")
-    with_video = not all(FORMATS[each].is_audio_only for each in formats)
-    images, font = laid_over(profile) if with_video else ({}, None)
-    return AcceptedJob(job, profile, formats, source, output, images, font)
+    laid = laid_over(profile) if _has_video(formats) else NOTHING_LAID_OVER
+    return AcceptedJob(job, profile, formats, source, output, *laid)
 
 
-def laid_over(profile: Profile) -> tuple[dict[str, Image], str | None]:
-    """Look at what the profile lays over the video: return its images by name, and its texts' font.
+def _has_video(formats: tuple[FormatName, ...]) -> bool:
+    return not all(FORMATS[each].is_audio_only for each in formats)
 
-    Raises JobRejected for what can't be shown, StoreFailed.
+
+def with_subtitles(accepted: AcceptedJob, source: Source, attempt: str) -> AcceptedJob:
+    """Return the job with the subtitles of the source that are to be burned in, if any are.
+
+    Raises InvalidWatermark for a track that is not there or can't be shown, SourceChanged, StoreFailed.
     """
-    overlays = profile.video.overlays
-    names = dict.fromkeys(each.image for each in overlays if each.image is not None)
-    root = settings().source_root
-    images = {
-        name: open_image(parse_location(name, "watermark", root), max_pixels=settings().max_pixels) for name in names
-    }
-    for each in overlays:
-        if each.text is not None:
-            refuse_unknown_characters(each.text, what="text")
-    return images, font_digest() if any(each.image is None for each in overlays) else None
+    if not accepted.burns_track:
+        return accepted
+    return replace(accepted, subtitles=subtitles_of(source, accepted.profile, attempt=attempt))
 
 
 def refuse_outdated(accepted: AcceptedJob) -> None:
@@ -130,22 +142,7 @@ def _profile(job: TranscodeJob) -> Profile:
         profile = profile.model_copy(update={"copy_when_fits": True})
     if job.pictures and profile.pictures is None:
         profile = profile.model_copy(update={"pictures": ALL_PICTURES})
-    overlays = (*profile.video.overlays, *_watermarks(job))
-    if overlays == profile.video.overlays:
-        return profile
-    if profile.video.codec == "copy":
-        raise InvalidParameter(f"watermark: profile {profile.name} copies the video; allowed: one that encodes it")
-    video = profile.video.model_copy(update={"overlays": overlays})
-    return profile.model_copy(update={"video": video})
-
-
-def _watermarks(job: TranscodeJob) -> Iterator[Overlay]:
-    if job.watermark is not None:
-        yield Overlay(image=job.watermark, position="bottom-right")
-    if job.watermark_text is not None:
-        if why := text_fault(job.watermark_text):
-            raise InvalidWatermark(f"watermark_text: {why}; allowed: 1 to {LONGEST_TEXT} characters")
-        yield Overlay(text=job.watermark_text, position="bottom-left")
+    return with_overlays(profile, job)
 
 
 def probe_job(accepted: AcceptedJob, attempt: str) -> tuple[Source, FrameIndex | None]:
@@ -155,7 +152,7 @@ def probe_job(accepted: AcceptedJob, attempt: str) -> tuple[Source, FrameIndex |
     """
     salvage = accepted.job.damage == "salvage"
     formats, pictures = accepted.formats, accepted.profile.pictures
-    with_video = pictures is not None or not all(FORMATS[each].is_audio_only for each in formats)
+    with_video = pictures is not None or _has_video(formats)
     asked = (accepted.source, salvage, with_video)
     if asked not in _remembered:
         source, index = probe(accepted.source, job_key=attempt, salvage=salvage)
@@ -220,4 +217,5 @@ def _plan(accepted: AcceptedJob, source: Source, index: FrameIndex | None, whole
         whole_because=whole_because,
         images=accepted.images,
         font=accepted.font,
+        subtitles=accepted.subtitles,
     )

@@ -25,7 +25,7 @@ from reelmill.media.tool import ffmpeg_version
 from reelmill.packaging.making import make_package
 from reelmill.packaging.verify import verify_package
 from reelmill.planning.plan import Encode, OutputPlan, Plan, TrackRendition
-from reelmill.preparing import AcceptedJob, probe_job, refuse_outdated
+from reelmill.preparing import AcceptedJob, probe_job, refuse_outdated, with_subtitles
 from reelmill.profiles.quality import QualitySettings
 from reelmill.progress import board
 from reelmill.publishing import publish as publish_outputs
@@ -41,6 +41,12 @@ from tasks.retrying import RETRY
 def probe_source(accepted: AcceptedJob, attempt: str) -> tuple[Source, FrameIndex | None]:
     """Return what the source is and when each of its frames is shown."""
     return probe_job(accepted, attempt)
+
+
+@task(name="subtitles", cache_policy=NO_CACHE, **RETRY)
+def read_subtitles(accepted: AcceptedJob, source: Source, attempt: str) -> AcceptedJob:
+    """Return the job with the text of the track that is burned in."""
+    return with_subtitles(accepted, source, attempt)
 
 
 @task(name="encode", task_run_name="encode-{label}", cache_policy=NO_CACHE, **RETRY)

@@ -18,11 +18,12 @@ from reelmill.encoding.whole_tracks import make_track
 from reelmill.errors import MediaDamaged, SegmentInexact
 from reelmill.formats import FormatName
 from reelmill.job import TranscodeJob
+from reelmill.laying_over import laid_over
 from reelmill.manifest import OutputReport
 from reelmill.media.frame_index import FrameIndex, pack_times, unpack_times
 from reelmill.media.source import Source
 from reelmill.planning.plan import OutputPlan, Plan, VideoRendition
-from reelmill.preparing import AcceptedJob, accept_job, laid_over, plan_job, probe_job
+from reelmill.preparing import AcceptedJob, accept_job, plan_job, probe_job, with_subtitles
 from reelmill.profiles.profile import Profile
 from reelmill.records import FileRecord, PieceRecord, TrackRecord
 from reelmill.storage.local import LocalStore
@@ -106,9 +107,9 @@ def prepare_job(job: TranscodeJob, profile: Profile | None = None) -> Prepared:
     """Accept, probe and plan a job, with `profile` in place of its own."""
     accepted = accept_job(job)
     if profile is not None:
-        images, font = laid_over(profile)
-        accepted = replace(accepted, profile=profile, images=images, font=font)
+        accepted = replace(accepted, profile=profile, **laid_over(profile)._asdict())
     source, index = probe_job(accepted, _ATTEMPT)
+    accepted = with_subtitles(accepted, source, _ATTEMPT)
     return Prepared(accepted, source, index, plan_job(accepted, source, index))
 
 
@@ -120,6 +121,8 @@ def encode_video(
     `change` makes the rendition that is encoded of the one that was planned.
     """
     workspace, strict = workspace_in(folder), _is_strict(prepared)
+    if prepared.accepted.subtitles is not None:
+        workspace.save_subtitles(prepared.accepted.subtitles)
     plan, index, tries = prepared.plan, prepared.index, 1
     while True:
         try:

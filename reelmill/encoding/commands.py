@@ -21,6 +21,7 @@ from reelmill.formats import FORMATS
 from reelmill.media.containers import demuxer_whitelist
 from reelmill.media.images import Image
 from reelmill.media.source import Source
+from reelmill.media.subtitle_files import MOST_BYTES
 from reelmill.planning.encode_tasks import shared_part
 from reelmill.planning.plan import Encode, OutputPlan, Segment, TrackRendition, VideoRendition
 from reelmill.profiles.encoders import AUDIO_ENCODERS, VIDEO_ENCODERS
@@ -69,7 +70,7 @@ def encode_argv(
     outputs: list[Any] = []
     for number, piece in enumerate(pieces):
         rendition, segment = piece.encode.rendition, piece.encode.segment
-        stream = shaped(split[number], source, rendition, segment, images[number], piece.above.font)
+        stream = shaped(split[number], source, rendition, segment, images[number], piece.above)
         output = ffmpeg.output(
             stream, f"file:{piece.out}", format="mp4", fps_mode="passthrough", enc_time_base=str(rendition.time_base),
             video_track_timescale=rendition.time_base.denominator, **_NOTHING_ELSE,
@@ -100,7 +101,7 @@ def quality_argv(
     """Compare a piece, one of `every_frames` frames, with what it was encoded of; `log` gets the numbers."""
     frames = _kept_frames(source, media, rendition, segment, threads, max_pixels)
     [images] = _image_inputs([(rendition, above)], max_pixels)
-    wanted = shaped(frames, source, rendition, segment, images, above.font)
+    wanted = shaped(frames, source, rendition, segment, images, above)
     made = ffmpeg.input(f"file:{piece}", f="mov", protocol_whitelist="file", format_whitelist=demuxer_whitelist("mov"))
     both = [each.filter("format", pix_fmts=rendition.pixel_format) for each in (made["v:0"], wanted)]
     compared = ffmpeg.filter(
@@ -197,6 +198,16 @@ def track_argv(tool: str, source: Source, media: Readable, track: TrackRendition
         kept["bsf:s"] = _cut_cues(length_s)
     output = ffmpeg.output(stream, f"file:{out}", **kept, **_track_codec(track))
     return _argv(tool, output)
+
+
+def subtitles_argv(
+    tool: str, media: Readable, demuxer: str, stream_index: int = 0, start_s: Fraction = Fraction(0)
+) -> Argv:
+    """Print a track of text as an ASS script, with times that count from `start_s`."""
+    options: dict[str, Any] = {"copyts": None} | ({"itsoffset": seconds(-start_s)} if start_s else {})
+    stream = _input(media, demuxer, **options)[str(stream_index)]
+    output = ffmpeg.output(stream, "pipe:1", format="ass", fs=MOST_BYTES, map_metadata=-1, **{"c:s": "ass"})
+    return [tool, *QUIET[:6], *ffmpeg.get_args(output)]
 
 
 def _cut_cues(length_s: Fraction | None) -> str:
@@ -362,11 +373,14 @@ def _escaped(text: str) -> str:
 
 
 def _source_input(source: Source, media: Readable, **options: Any) -> Any:
+    return _input(media, source.demuxer, **options)
+
+
+def _input(media: Readable, demuxer: str, **options: Any) -> Any:
     url, protocols = _address(media)
     return ffmpeg.input(
-        url, format=source.demuxer, protocol_whitelist=protocols,
-        format_whitelist=demuxer_whitelist(source.demuxer), **options,
-    )  # fmt: skip
+        url, format=demuxer, protocol_whitelist=protocols, format_whitelist=demuxer_whitelist(demuxer), **options
+    )
 
 
 def _address(media: Readable) -> tuple[str, str]:
@@ -380,5 +394,5 @@ def _argv(tool: str, output: Any) -> Argv:
 
 __all__ = [
     "QUIET", "encode_argv", "join_list_text", "metadata_text", "mux_argv", "quality_argv", "scan_argv", "seconds",
-    "track_argv",
+    "subtitles_argv", "track_argv",
 ]  # fmt: skip

@@ -39,6 +39,9 @@ _NOISE_OF_ENTERING = re.compile(
 )
 """What a decoder says of the frames before a segment when it enters a stream at an open keyframe. They are not kept."""
 
+_OF_SUBTITLES = "[Parsed_ass_"
+"""What libass says, of fonts that are not there among others, is not about the source."""
+
 
 def piece_key(source: Source, encode: Encode) -> str:
     """Name a piece by what is in it: content, range, recipe, and the code and the ffmpeg that make it.
@@ -87,7 +90,7 @@ def _made(
         outs = [unfinished.enter_context(workspace.unfinished()) for _ in encodes]
         with opened(source.pinned) as media, ExitStack() as images:
             pieces = [
-                Piece(each, out, images.enter_context(overlaid(each.rendition)))
+                Piece(each, out, images.enter_context(overlaid(each.rendition, workspace)))
                 for each, out in zip(encodes, outs, strict=True)
             ]
             argv = encode_argv(
@@ -140,7 +143,7 @@ def _complaints(run: ToolRun, segment: Segment) -> tuple[str, ...]:
 
     Also before a clean keyframe there may be noise: in MPEG-TS a seek lands somewhere before it.
     """
-    complaints = without_addresses(run.messages)
+    complaints = tuple(each for each in without_addresses(run.messages) if not each.startswith(_OF_SUBTITLES))
     if segment.entry_s is None:
         return complaints
     return tuple(each for each in complaints if not _NOISE_OF_ENTERING.search(each))

@@ -14,7 +14,9 @@ from reelmill.media.source import Frozen, Source
 from reelmill.planning.picture_plan import PicturesPlan
 from reelmill.profiles.picture import Denoise, Position
 
-_WHERE_IT_LIES: Any = {"image": {"location", "version"}}
+_NO_PART_OF_RECIPE: Any = {
+    "id": True, "segments": True, "overlays": {"__all__": {"image": {"location", "version"}}}, "subtitles": {"name"},
+}  # fmt: skip
 
 
 class Segment(Frozen):
@@ -56,6 +58,24 @@ class PlannedOverlay(Frozen):
     font: str | None = None
 
 
+class PlannedSubtitles(Frozen):
+    """Subtitles that are drawn into the picture, the last of all, `name` and `lines` for those who read the plan.
+
+    `digest` names what is drawn (see `Subtitles`), `font` the font, by their content. `shown_width` is that of the
+    picture in square pixels; it, `line_height` and `margins` (side, below) are in pixels. Colour and sizes are those of
+    lines that have none of their own.
+    """
+
+    name: str
+    digest: str
+    lines: int
+    shown_width: int
+    line_height: int
+    margins: tuple[int, int]
+    colour: str
+    font: str
+
+
 class VideoRendition(Frozen):
     """One encode of the video, of which every output that needs just this gets a copy.
 
@@ -95,6 +115,7 @@ class VideoRendition(Frozen):
     tone_map: bool = False
     """Whether HDR becomes SDR, in BT.709."""
     overlays: tuple[PlannedOverlay, ...] = ()
+    subtitles: PlannedSubtitles | None = None
     segments: tuple[Segment, ...] = ()
 
     @property
@@ -115,7 +136,7 @@ class VideoRendition(Frozen):
     @property
     def recipe(self) -> str:
         """Everything that decides the samples of a piece except its range, as one string."""
-        return self.model_dump_json(exclude={"id": True, "segments": True, "overlays": {"__all__": _WHERE_IT_LIES}})
+        return self.model_dump_json(exclude=_NO_PART_OF_RECIPE)
 
 
 class TrackRendition(Frozen):
@@ -253,6 +274,11 @@ class Plan(Frozen):
     def encode(self, rendition_id: str, segment: int) -> Encode:
         rendition = self.rendition(rendition_id)
         return Encode(rendition=rendition.model_copy(update={"segments": ()}), segment=rendition.segments[segment])
+
+    @property
+    def subtitles(self) -> PlannedSubtitles | None:
+        """Return the subtitles that are drawn into the picture, as they are in the first rendition that has them."""
+        return next((each.subtitles for each in self.video if each.subtitles is not None), None)
 
     def rendition(self, rendition_id: str) -> VideoRendition:
         return next(each for each in self.video if each.id == rendition_id)
