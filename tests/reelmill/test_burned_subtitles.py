@@ -296,8 +296,9 @@ def test_the_key_of_a_job_names_its_subtitles_by_their_content(clip: Path, tmp_p
 def test_a_piece_is_made_anew_when_its_subtitles_change(clip: Path, tmp_path: Path):
     def keys(words: str) -> list[str]:
         prepared = with_file(clip, tmp_path, srt_file(tmp_path, (*CUE[:2], words)))
-        video = prepared.plan.video[0]
-        return [piece_key(prepared.source, video, each) for each in video.segments]
+        return [
+            piece_key(prepared.source, each) for task in prepared.plan.order for each in prepared.plan.encodes_of(task)
+        ]
 
     assert keys("one") == keys("one")
     assert keys("one") != keys("two")
