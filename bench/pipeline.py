@@ -56,8 +56,8 @@ def prepare(
     """Probe and plan, as the flow does."""
     job = TranscodeJob(source=str(source), formats=tuple(formats), name="out", segment_s=segment_s)
     accepted = AcceptedJob(job, profile, tuple(formats), pin(known_location(str(source))), Path("out"))
-    found, index = probe_job(accepted, _ATTEMPT)
-    return Prepared(plan_job(accepted, found, index), index)
+    probed = probe_job(accepted, _ATTEMPT)
+    return Prepared(plan_job(accepted, probed), probed[0].index)
 
 
 def encode_and_merge(prepared: Prepared, folder: Path) -> Made:
@@ -70,7 +70,7 @@ def encode_and_merge(prepared: Prepared, folder: Path) -> Made:
     with ThreadPoolExecutor(settings().workers) as pool:
         pieces = encode_pieces(plan, workspace, pool)
         tracks = {  # shorter than a piece, so after them, as the flow orders its work
-            each.id: pool.submit(make_track, plan.source, each, workspace=workspace, strict=False, attempt=_ATTEMPT)
+            each.id: pool.submit(make_track, plan.sources, each, workspace=workspace, strict=False, attempt=_ATTEMPT)
             for each in plan.tracks
         }
         made = Made(

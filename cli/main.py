@@ -124,8 +124,7 @@ def _prepare(accepted: AcceptedJob) -> tuple[Plan, Estimate, Manifest | None]:
 
     Raises JobRejected for all that can be known to fail.
     """
-    found, index = probe_job(accepted, "prepare")
-    planned = plan_job(accepted, found, index)
+    planned = plan_job(accepted, probe_job(accepted, "prepare"))
     estimate = estimate_job(planned, accepted.output)
     manifest = finished_manifest(accepted.output, accepted.key)
     if manifest is None:

@@ -27,18 +27,16 @@ def commands_of(plan: Plan, work: Path, output: Path) -> Iterator[tuple[str, lis
 
     A source in a bucket stands for the address on this machine under which ffmpeg will find it.
     """
-    tool, source = ffmpeg_path(), plan.source
-    location = known_location(source.location)
-    media = location if isinstance(location, Path) else Loopback(source.location, location.name)
-    made = {track.id: work / f"{track_key(source, track)}.{file_ending(track)}" for track in plan.tracks}
+    tool, source, media = ffmpeg_path(), plan.source, _media(plan.source)
+    made = {track.id: work / f"{track_key(plan.sources, track)}.{file_ending(track)}" for track in plan.tracks}
     for track in plan.tracks:
-        yield f"track-{track.id}", track_argv(tool, source, media, track, made[track.id])
+        argv = track_argv(tool, plan.sources, [_media(each) for each in plan.sources], track, made[track.id])
+        yield f"track-{track.id}", argv
     for task in plan.order:
-        rendition = plan.rendition(task.rendition)
-        segment = rendition.segments[task.segment]
-        piece = work / f"{piece_key(source, rendition.model_copy(update={'segments': ()}), segment)}.mp4"
+        own, rendition, segment = plan.piece(task.rendition, task.segment)
+        piece = work / f"{piece_key(own, rendition, segment)}.mp4"
         argv = encode_argv(
-            tool, source, media, rendition, segment,
+            tool, own, _media(own), rendition, segment,
             threads=plan.encoder_threads, max_pixels=settings().max_pixels, out=piece,
         )  # fmt: skip
         yield f"encode-{rendition.id}-{segment.number:05d}", argv
@@ -56,6 +54,11 @@ def commands_of(plan: Plan, work: Path, output: Path) -> Iterator[tuple[str, lis
         yield f"merge-{each.format}", argv
     if plan.pictures is not None:
         yield from _picture_commands(tool, plan.source, media, plan.pictures, work, output)
+
+
+def _media(source: Source) -> Readable:
+    location = known_location(source.location)
+    return location if isinstance(location, Path) else Loopback(source.location, location.name)
 
 
 def _picture_commands(

@@ -79,7 +79,7 @@ def encode_segment(
             raise MediaDamaged(f"{source.name}: {_damage(run, messages)}")
         times, extradata, payload = _read_piece(out, rendition.time_base)
         _refuse_inexact(rendition, segment, times)
-        if messages and not segment.is_whole:
+        if messages and not segment.is_only:
             raise SegmentInexact(f"{rendition.id} {segment.number:05d}: {_damage(run, messages)}")
         sha256 = file_digest(out)
         record = PieceRecord(

@@ -202,7 +202,9 @@ def many_tracks() -> Source:
 
 def track(format: FormatName, number: int, media: Readable = MEDIA) -> list[str]:
     plan = planned(many_tracks(), format)
-    return track_argv("ffmpeg", plan.source, media, plan.track(plan.outputs[0].tracks[number]), Path("/pieces/track"))
+    return track_argv(
+        "ffmpeg", plan.sources, [media], plan.track(plan.outputs[0].tracks[number]), Path("/pieces/track")
+    )
 
 
 TRACK_INPUT = [
