@@ -49,6 +49,9 @@ class JobOptions:
         Image laid over the video at the bottom right: PNG, JPEG, WebP or GIF, a path or s3:// address.
     watermark_text
         Text laid over the video at the bottom left, as it stands.
+    burn_subtitles
+        Subtitles that become part of the picture: a language such as eng, the number of a stream, default or forced;
+        or a file, .srt, .vtt or .ass, a path or s3:// address.
     clip
         Use a part of the source only, to the frame: START-END in seconds or h:mm:ss, such as 10-1:05.5; either may be
         left out.
@@ -74,6 +77,7 @@ class JobOptions:
     pictures: Annotated[bool, Parameter(negative="")] = False
     watermark: str | None = None
     watermark_text: str | None = None
+    burn_subtitles: str | None = None
     clip: str | None = None
     append: Annotated[tuple[str, ...], Parameter(negative="", consume_multiple=False)] = ()
     append_clip: Annotated[tuple[str, ...], Parameter(negative="", consume_multiple=False)] = ()
@@ -87,7 +91,8 @@ class JobOptions:
             segment_s=self.segment_seconds, workers=self.workers, budget=self.budget, damage=self.damage,
             callback_url=self.callback_url, pictures=self.pictures,
             clip=None if self.clip is None else clip_of(self.clip), append=tuple(self._following()),
-            watermark=self.watermark, watermark_text=self.watermark_text, copy_when_fits=self.copy_when_fits,
+            watermark=self.watermark, watermark_text=self.watermark_text, burn_subtitles=self.burn_subtitles,
+            copy_when_fits=self.copy_when_fits,
             replace=self.replace,
         )  # fmt: skip
 

@@ -24,7 +24,7 @@ from reelmill.errors import InvalidParameter, ReelmillError, one_line
 from reelmill.job import TranscodeJob
 from reelmill.manifest import Manifest
 from reelmill.planning.plan import Plan
-from reelmill.preparing import AcceptedJob, accept_job, plan_job, probe_job
+from reelmill.preparing import AcceptedJob, accept_job, plan_job, probe_job, with_subtitles
 from reelmill.pricing import estimate_job, refuse_over_budget
 from reelmill.profiles.problems import explain
 from reelmill.publishing import finished_manifest, refuse_taken
@@ -124,7 +124,9 @@ def _prepare(accepted: AcceptedJob) -> tuple[Plan, Estimate, Manifest | None]:
 
     Raises JobRejected for all that can be known to fail.
     """
-    planned = plan_job(accepted, probe_job(accepted, "prepare"))
+    probed = probe_job(accepted, "prepare")
+    accepted = with_subtitles(accepted, probed[0].source, "prepare")
+    planned = plan_job(accepted, probed)
     estimate = estimate_job(planned, accepted.output)
     manifest = finished_manifest(accepted.output, accepted.key)
     if manifest is None:

@@ -48,6 +48,7 @@ from tasks.transcoding import (
     post_process,
     probe_source,
     publish,
+    read_subtitles,
 )
 
 Submission = Callable[[], PrefectFuture[Any]]
@@ -79,6 +80,8 @@ def transcode_video(job: TranscodeJob) -> Manifest:
         if finished is not None:
             get_run_logger().info("%s is finished already: nothing to do", accepted.source.location.name)
             return followers.finish(log.finish(finished))
+        if accepted.burns_track:
+            accepted = read_subtitles(accepted, probed[0].source, attempt)
         plan = plan_job(accepted, probed)
         names = plan.public_names
         refuse_taken(accepted.output, key, names, replace=job.replace)
@@ -137,7 +140,9 @@ def _make_outputs(
     decoded once to learn the truth; where a piece still disagrees, or the decoder reports damage, nothing is cut.
     """
     earlier = workspace.load_plan()
-    if earlier is not None and earlier.job_key == plan.job_key:
+    if accepted.subtitles is not None:
+        workspace.save_subtitles(accepted.subtitles)
+    if earlier is not None and earlier.job_key == plan.job_key and earlier.subtitles == plan.subtitles:
         plan = plan.resumed_from(earlier)
     elif (index := whole_index(plan, probed)) is not None:
         workspace.save_frame_times(pack_times(index))

@@ -21,9 +21,10 @@ SHORTEST_SEGMENT_S = 0.1
 _LONGEST_NAME = 200
 _MOST_FOLLOWING = 100
 _NOT_MADE: Any = {
-    "name": True, "description": True, "formats": True, "video": {"overlays": {"__all__": {"image"}}},
+    "name": True, "description": True, "formats": True,
+    "video": {"overlays": {"__all__": {"image"}}, "burn_subtitles": {"file"}},
 }  # fmt: skip
-"""What of a profile has no part in what is made: names. An image is known by its content."""
+"""What of a profile has no part in what is made: names. Images and files of subtitles are known by their content."""
 DamagePolicy = Literal["strict", "lenient", "salvage"]
 Exact = Annotated[Decimal, PlainSerializer(float, when_used="json"), WithJsonSchema({"type": "number"})]
 """A number in JSON, and exact here: what a person types has fewer digits than a float keeps."""
@@ -105,6 +106,12 @@ class TranscodeJob(BaseModel):
     )
     watermark_text: str | None = Field(
         default=None, title="Text of the watermark", description="Laid over the video at the bottom left, as it stands"
+    )
+    burn_subtitles: str | None = Field(
+        default=None,
+        title="Subtitles burned in",
+        description="Become part of the picture: a language such as eng, the number of a stream, default or forced; or "
+        "a file, .srt, .vtt or .ass, a path or s3:// address",
     )
     copy_when_fits: bool = Field(
         default=False,

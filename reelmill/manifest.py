@@ -116,6 +116,7 @@ class RenditionReport(Frozen):
     frames: int | None = Field(description="Frames of video; null for tracks")
     cpu_s: float = Field(description="CPU seconds of its ffmpeg runs")
     wall_s: float = Field(description="Seconds its ffmpeg runs took, added up; they ran side by side")
+    burned_subtitles: str | None = Field(default=None, description="Subtitles that are part of its picture")
     reused_segments: int = Field(default=0, description="Pieces kept from an earlier run of the job")
 
 

@@ -2,29 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from pathlib import Path
 
 from reelmill.encoding.scan import scan_frames
-from reelmill.errors import InvalidParameter, InvalidWatermark, OutputCollision, SourceChanged, SourceIncomplete
+from reelmill.errors import InvalidParameter, OutputCollision, SourceChanged, SourceIncomplete
 from reelmill.formats import FORMATS, FormatName
 from reelmill.job import Clip, TranscodeJob, check_job, job_key
+from reelmill.laying_over import NOTHING_LAID_OVER, laid_over, subtitles_of, with_overlays
 from reelmill.manifest import FILE_NAME
-from reelmill.media.fonts import font_digest, refuse_unknown_characters
 from reelmill.media.frame_index import EntryPoint
-from reelmill.media.images import Image, open_image
+from reelmill.media.images import Image
 from reelmill.media.probe import clean_entries, probe, streams_with_cues
+from reelmill.media.source import Source
+from reelmill.media.subtitles import Subtitles
 from reelmill.media.tool import ffmpeg_version
 from reelmill.planning.clip import clipped
 from reelmill.planning.joining import Probed
 from reelmill.planning.plan import Plan, content_key
 from reelmill.planning.planner import make_plan
 from reelmill.profiles.loading import is_profile_file, load_profile
-from reelmill.profiles.picture import LONGEST_TEXT, Overlay, text_fault
 from reelmill.profiles.pictures import ALL_PICTURES
 from reelmill.profiles.profile import Profile, check_formats
+from reelmill.profiles.subtitles import is_subtitle_file
 from reelmill.settings import settings
 from reelmill.storage.location import Location, parse_location
 from reelmill.storage.opening import open_store
@@ -47,19 +49,22 @@ class AcceptedJob:
     source: Pinned
     output: Location
     images: Mapping[str, Image] = field(default_factory=dict[str, Image])
-    more: tuple[Pinned, ...] = ()
-    """Sources that follow the first."""
     font: str | None = None
     """Content of the font of texts laid over the video; None without any."""
+    subtitles: Subtitles | None = None
+    """Those that are burned in. Of a file they are known at once, of a track see `with_subtitles`."""
+    more: tuple[Pinned, ...] = ()
+    """Sources that follow the first."""
 
     @property
     def key(self) -> str:
         """Name the job by the content of its source and what is made of it."""
         shown = [self.images[each.image].identity for each in self.profile.video.overlays if each.image and self.images]
-        followed_by = [each.identity for each in self.more]
-        return job_key(
-            self.source.identity, self.profile, self.formats, self.job, *followed_by, *shown, self.font or ""
-        )
+        shown += [each.identity for each in self.more]
+        burned = self.profile.video.burn_subtitles
+        if self.subtitles is not None and burned is not None and burned.file is not None:
+            shown.append(self.subtitles.digest)
+        return job_key(self.source.identity, self.profile, self.formats, self.job, *shown, self.font or "")
 
     @property
     def sources(self) -> tuple[Pinned, ...]:
@@ -71,6 +76,12 @@ class AcceptedJob:
             release(each)
 
     @property
+    def burns_track(self) -> bool:
+        """Whether subtitles of the source are burned in."""
+        burned = self.profile.video.burn_subtitles
+        return burned is not None and burned.track is not None and _has_video(self.formats)
+
+    @property
     def submission_key(self) -> str:
         """Name the request: equal ones, for the same content and the same place, have one key on every machine."""
         return content_key(self.key, self.portable().output or "")
@@ -80,9 +91,12 @@ class AcceptedJob:
         profile = self.job.profile
         if profile is not None and is_profile_file(profile):
             profile = _absolute(parse_location(profile, "profile"))
-        watermark = self.job.watermark
+        root = settings().source_root
+        watermark, burned = self.job.watermark, self.job.burn_subtitles
         if watermark is not None:
-            watermark = _absolute(parse_location(watermark, "watermark", settings().source_root))
+            watermark = _absolute(parse_location(watermark, "watermark", root))
+        if burned is not None and is_subtitle_file(burned):
+            burned = _absolute(parse_location(burned, "burn_subtitles", root))
         return self.job.model_copy(
             update={
                 "source": _absolute(self.source.location),
@@ -93,6 +107,7 @@ class AcceptedJob:
                 "output": _absolute(self.output),
                 "profile": profile,
                 "watermark": watermark,
+                "burn_subtitles": burned,
             }
         )
 
@@ -110,29 +125,32 @@ def accept_job(job: TranscodeJob) -> AcceptedJob:
     if job.source_size_bytes is not None and source.size_bytes != job.source_size_bytes:
         there = f"{source.size_bytes:,} of {job.source_size_bytes:,} bytes are there"
         raise SourceIncomplete(f"{source.location.name}: {there}")
-    with_video = not all(FORMATS[each].is_audio_only for each in formats)
-    images, font = laid_over(profile) if with_video else ({}, None)
+    laid = laid_over(profile) if _has_video(formats) else NOTHING_LAID_OVER
     more = tuple(pin(each.location) for each in job.append)
-    if more and profile.pictures is not None:
-        raise InvalidParameter("append: no pictures are taken of joined sources; allowed: a further job for the result")
-    return AcceptedJob(job, profile, formats, source, output, images, more, font)
+    if more:
+        _refuse_for_joined(profile)
+    return AcceptedJob(job, profile, formats, source, output, *laid, more=more)
 
 
-def laid_over(profile: Profile) -> tuple[dict[str, Image], str | None]:
-    """Look at what the profile lays over the video: return its images by name, and its texts' font.
+def _refuse_for_joined(profile: Profile) -> None:
+    wants = {"pictures are taken of": profile.pictures, "subtitles are burned into": profile.video.burn_subtitles}
+    for what, wanted in wants.items():
+        if wanted is not None:
+            raise InvalidParameter(f"append: no {what} joined sources; allowed: a further job for the result")
 
-    Raises JobRejected for what can't be shown, StoreFailed.
+
+def _has_video(formats: tuple[FormatName, ...]) -> bool:
+    return not all(FORMATS[each].is_audio_only for each in formats)
+
+
+def with_subtitles(accepted: AcceptedJob, source: Source, attempt: str) -> AcceptedJob:
+    """Return the job with the subtitles of the source that are to be burned in, if any are.
+
+    Raises InvalidWatermark for a track that is not there or can't be shown, SourceChanged, StoreFailed.
     """
-    overlays = profile.video.overlays
-    names = dict.fromkeys(each.image for each in overlays if each.image is not None)
-    root = settings().source_root
-    images = {
-        name: open_image(parse_location(name, "watermark", root), max_pixels=settings().max_pixels) for name in names
-    }
-    for each in overlays:
-        if each.text is not None:
-            refuse_unknown_characters(each.text, what="text")
-    return images, font_digest() if any(each.image is None for each in overlays) else None
+    if not accepted.burns_track:
+        return accepted
+    return replace(accepted, subtitles=subtitles_of(source, accepted.profile, attempt=attempt))
 
 
 def refuse_outdated(accepted: AcceptedJob) -> None:
@@ -152,22 +170,7 @@ def _profile(job: TranscodeJob) -> Profile:
         profile = profile.model_copy(update={"copy_when_fits": True})
     if job.pictures and profile.pictures is None:
         profile = profile.model_copy(update={"pictures": ALL_PICTURES})
-    overlays = (*profile.video.overlays, *_watermarks(job))
-    if overlays == profile.video.overlays:
-        return profile
-    if profile.video.codec == "copy":
-        raise InvalidParameter(f"watermark: profile {profile.name} copies the video; allowed: one that encodes it")
-    video = profile.video.model_copy(update={"overlays": overlays})
-    return profile.model_copy(update={"video": video})
-
-
-def _watermarks(job: TranscodeJob) -> Iterator[Overlay]:
-    if job.watermark is not None:
-        yield Overlay(image=job.watermark, position="bottom-right")
-    if job.watermark_text is not None:
-        if why := text_fault(job.watermark_text):
-            raise InvalidWatermark(f"watermark_text: {why}; allowed: 1 to {LONGEST_TEXT} characters")
-        yield Overlay(text=job.watermark_text, position="bottom-left")
+    return with_overlays(profile, job)
 
 
 def probe_job(accepted: AcceptedJob, attempt: str) -> tuple[Probed, ...]:
@@ -190,8 +193,7 @@ def _asked(accepted: AcceptedJob, pinned: Pinned) -> tuple[object, ...]:
 
 
 def _with_video(accepted: AcceptedJob) -> bool:
-    has_pictures = accepted.profile.pictures is not None
-    return has_pictures or not all(FORMATS[each].is_audio_only for each in accepted.formats)
+    return accepted.profile.pictures is not None or _has_video(accepted.formats)
 
 
 def _probe(accepted: AcceptedJob, pinned: Pinned, attempt: str) -> Probed:
@@ -285,4 +287,5 @@ def _plan(accepted: AcceptedJob, probed: Sequence[Probed], whole_because: str | 
         whole_because=whole_because,
         images=accepted.images,
         font=accepted.font,
+        subtitles=accepted.subtitles,
     )

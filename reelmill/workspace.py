@@ -23,6 +23,7 @@ from reelmill.errors import (
     StoreConflict,
     StoreFailed,
 )
+from reelmill.media.subtitles import Subtitles
 from reelmill.planning.plan import Plan
 from reelmill.records import FileRecord
 from reelmill.settings import settings
@@ -120,10 +121,24 @@ class Workspace:
             raise StoreFailed("the times of the source's frames are gone; run the job again")
         return content
 
+    def save_subtitles(self, subtitles: Subtitles) -> None:
+        """Note the subtitles that are drawn into the picture."""
+        self.store.write("subtitles.json", subtitles.model_dump_json().encode())
+
+    def load_subtitles(self, digest: str) -> Subtitles:
+        """Return the subtitles of this digest. Raises StoreFailed where they are gone, or are others."""
+        content = self.store.read("subtitles.json")
+        if content is not None:
+            with suppress(ValidationError):
+                subtitles = Subtitles.model_validate_json(content)
+                if subtitles.digest == digest:
+                    return subtitles
+        raise StoreFailed("the subtitles that are burned in are gone or were changed; run the job again")
+
     def remove(self) -> None:
         """Remove the job's unfinished work; what can't be removed now is left to `reelmill clean`."""
         with leaves_to_sweep(f"unfinished work in {self.store.location}"):
-            self.store.delete("plan.json", "frames.index")
+            self.store.delete("plan.json", "frames.index", "subtitles.json")
             for part in ("records/", "pieces/", "uploads/"):
                 self.store.remove_all(part)
 

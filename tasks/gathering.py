@@ -64,6 +64,7 @@ class Gathered:
                     id=video.id, kind="video", codec=video.codec, segments=len(mine), frames=video.frames,
                     cpu_s=round(sum(each.cpu_s for each in mine), 3),
                     wall_s=round(sum(each.wall_s for each in mine), 3),
+                    burned_subtitles=video.subtitles.name if video.subtitles else None,
                     reused_segments=sum(each.reused for each in mine),
                 )
             )  # fmt: skip

@@ -26,7 +26,7 @@ from reelmill.packaging.making import make_package
 from reelmill.packaging.verify import verify_package
 from reelmill.planning.joining import Probed
 from reelmill.planning.plan import OutputPlan, Plan, Segment, TrackRendition, VideoRendition
-from reelmill.preparing import AcceptedJob, probe_job, refuse_outdated
+from reelmill.preparing import AcceptedJob, probe_job, refuse_outdated, with_subtitles
 from reelmill.profiles.quality import QualitySettings
 from reelmill.progress import board
 from reelmill.publishing import publish as publish_outputs
@@ -42,6 +42,12 @@ from tasks.retrying import RETRY
 def probe_source(accepted: AcceptedJob, attempt: str) -> tuple[Probed, ...]:
     """Return what each source is and when each of its frames is shown."""
     return probe_job(accepted, attempt)
+
+
+@task(name="subtitles", cache_policy=NO_CACHE, **RETRY)
+def read_subtitles(accepted: AcceptedJob, source: Source, attempt: str) -> AcceptedJob:
+    """Return the job with the text of the track that is burned in."""
+    return with_subtitles(accepted, source, attempt)
 
 
 @task(name="encode", task_run_name="encode-{rendition.id}-{segment.number:05d}", cache_policy=NO_CACHE, **RETRY)

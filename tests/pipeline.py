@@ -17,12 +17,21 @@ from reelmill.encoding.whole_tracks import make_track
 from reelmill.errors import MediaDamaged, SegmentInexact
 from reelmill.formats import FormatName
 from reelmill.job import TranscodeJob
+from reelmill.laying_over import laid_over
 from reelmill.manifest import OutputReport
 from reelmill.media.frame_index import FrameIndex, pack_times, unpack_times
 from reelmill.media.source import Source
 from reelmill.planning.joining import Probed, in_one_clock, whole_index
 from reelmill.planning.plan import OutputPlan, Plan, VideoRendition
-from reelmill.preparing import AcceptedJob, accept_job, have_same_times, laid_over, plan_job, probe_job, scan_job
+from reelmill.preparing import (
+    AcceptedJob,
+    accept_job,
+    have_same_times,
+    plan_job,
+    probe_job,
+    scan_job,
+    with_subtitles,
+)
 from reelmill.profiles.profile import Profile
 from reelmill.records import FileRecord, PieceRecord, TrackRecord
 from reelmill.storage.local import LocalStore
@@ -114,9 +123,9 @@ def prepare_job(job: TranscodeJob, profile: Profile | None = None) -> Prepared:
     """Accept, probe and plan a job, with `profile` in place of its own."""
     accepted = accept_job(job)
     if profile is not None:
-        images, font = laid_over(profile)
-        accepted = replace(accepted, profile=profile, images=images, font=font)
+        accepted = replace(accepted, profile=profile, **laid_over(profile)._asdict())
     probed = probe_job(accepted, _ATTEMPT)
+    accepted = with_subtitles(accepted, probed[0].source, _ATTEMPT)
     return Prepared(accepted, probed, plan_job(accepted, probed))
 
 
@@ -129,6 +138,8 @@ def encode_video(
     """
     workspace, strict = workspace_in(folder), _is_strict(prepared)
     tries = 1
+    if prepared.accepted.subtitles is not None:
+        workspace.save_subtitles(prepared.accepted.subtitles)
     while True:
         try:
             made = _encode_all(prepared.plan, workspace, strict, change)

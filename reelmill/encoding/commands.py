@@ -19,6 +19,7 @@ from reelmill.formats import FORMATS
 from reelmill.media.containers import demuxer_whitelist
 from reelmill.media.images import Image
 from reelmill.media.source import Source
+from reelmill.media.subtitle_files import MOST_BYTES
 from reelmill.planning.plan import OutputPlan, Segment, TrackRendition, VideoRendition
 from reelmill.profiles.encoders import AUDIO_ENCODERS, VIDEO_ENCODERS
 from reelmill.storage.readable import Readable
@@ -75,7 +76,7 @@ def _frames_of(
     laid_over = [
         _image_input(image, each, max_pixels) for image, each in zip(_images_of(rendition), above.images, strict=True)
     ]
-    return filtered(stream, source, rendition, segment, laid_over, above.font)
+    return filtered(stream, source, rendition, segment, laid_over, above.font, above.subtitles)
 
 
 def quality_argv(
@@ -203,6 +204,16 @@ def _sound_or_text(source: Source, media: Readable, track: TrackRendition, **opt
     if track.fills_gaps:
         stream = stream.filter("aresample", **{"async": 1, "first_pts": 0})
     return stream
+
+
+def subtitles_argv(
+    tool: str, media: Readable, demuxer: str, stream_index: int = 0, start_s: Fraction = Fraction(0)
+) -> Argv:
+    """Print a track of text as an ASS script, with times that count from `start_s`."""
+    options: dict[str, Any] = {"copyts": None} | ({"itsoffset": seconds(-start_s)} if start_s else {})
+    stream = _input(media, demuxer, **options)[str(stream_index)]
+    output = ffmpeg.output(stream, "pipe:1", format="ass", fs=MOST_BYTES, map_metadata=-1, **{"c:s": "ass"})
+    return [tool, *QUIET[:6], *ffmpeg.get_args(output)]
 
 
 def _cut_cues(length_s: Fraction | None) -> str:
@@ -368,11 +379,14 @@ def _escaped(text: str) -> str:
 
 
 def _source_input(source: Source, media: Readable, **options: Any) -> Any:
+    return _input(media, source.demuxer, **options)
+
+
+def _input(media: Readable, demuxer: str, **options: Any) -> Any:
     url, protocols = _address(media)
     return ffmpeg.input(
-        url, format=source.demuxer, protocol_whitelist=protocols,
-        format_whitelist=demuxer_whitelist(source.demuxer), **options,
-    )  # fmt: skip
+        url, format=demuxer, protocol_whitelist=protocols, format_whitelist=demuxer_whitelist(demuxer), **options
+    )
 
 
 def _address(media: Readable) -> tuple[str, str]:
@@ -386,5 +400,5 @@ def _argv(tool: str, output: Any) -> Argv:
 
 __all__ = [
     "QUIET", "encode_argv", "join_list_text", "metadata_text", "mux_argv", "quality_argv", "scan_argv", "seconds",
-    "track_argv",
+    "subtitles_argv", "track_argv",
 ]  # fmt: skip

@@ -8,15 +8,16 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from fractions import Fraction
-from math import floor
+from math import ceil, floor
 from pathlib import Path
 from typing import Any
 
 import ffmpeg  # pyright: ignore[reportMissingTypeStubs]
 
+from reelmill.encoding.overlaid import DrawnSubtitles
 from reelmill.media.images import Image
 from reelmill.media.source import Colour, Source, VideoStream
-from reelmill.planning.plan import PlannedOverlay, Segment, VideoRendition
+from reelmill.planning.plan import PlannedOverlay, PlannedSubtitles, Segment, VideoRendition
 
 _Filters = Iterable[tuple[str, dict[str, Any]]]
 
@@ -36,11 +37,14 @@ _HDR_SIDE_DATA = ("MASTERING_DISPLAY_METADATA", "CONTENT_LIGHT_LEVEL", "DYNAMIC_
 _SHADOW = 0.6
 _FULL = 2
 _SDR = Colour(range=1, primaries=1, transfer=1, matrix=1)
+_HALF_A_MILLISECOND = Fraction(1, 2000)
+_SUBTITLE_TICK_S = Fraction(1, 8000)
 
 
 def filtered(
-    stream: Any, source: Source, rendition: VideoRendition, segment: Segment, images: Sequence[Any], font: Path | None
-) -> Any:
+    stream: Any, source: Source, rendition: VideoRendition, segment: Segment, images: Sequence[Any], font: Path | None,
+    subtitles: DrawnSubtitles | None,
+) -> Any:  # fmt: skip
     """Return the node that gives the frames of the segment, the first at time 0. `images` are inputs, in order."""
     assert source.video is not None
     for name, arguments in (*_before_trim(rendition, source.video), *_trim(segment), *_shape(rendition, source.video)):
@@ -56,6 +60,11 @@ def filtered(
             stream = ffmpeg.filter([stream, above], "overlay", **_image_place(overlay), **shown)
         else:
             stream = stream.filter("drawtext", **_text(overlay, font, zero_s), **shown)
+    if rendition.subtitles is not None and subtitles is not None:
+        # Their times are those of the whole source, with which they are spoken, also where a clip of it is used.
+        whole_zero_s = zero_s - (source.zero_s - source.start_s)
+        for name, arguments in _subtitled(rendition, rendition.subtitles, subtitles, base, whole_zero_s):
+            stream = stream.filter(name, **arguments)
     return stream.filter("setsar", sar=str(rendition.sample_aspect_ratio)).filter("setpts", expr=_less(segment.start))
 
 
@@ -208,6 +217,26 @@ def _text(overlay: PlannedOverlay, font: Path | None, zero_s: Fraction) -> dict[
         "fontcolor": f"{colour}@{overlay.opacity:g}", "shadowcolor": f"black@{_SHADOW * overlay.opacity:g}",
         "shadowx": far, "shadowy": far,
     }  # fmt: skip
+
+
+def _subtitled(
+    rendition: VideoRendition, planned: PlannedSubtitles, drawn: DrawnSubtitles, base: Fraction, zero_s: Fraction
+) -> _Filters:
+    """Draw the subtitles while times count from the start of the source.
+
+    The filter cuts times off to milliseconds: half of one is added, in a time base in which that can be said, and of
+    which the frames' own is a multiple.
+    """
+    fine = base / ceil(base / _SUBTITLE_TICK_S)
+    ahead = round((zero_s - _HALF_A_MILLISECOND) / fine)
+    yield "settb", {"expr": str(fine)}
+    yield "setpts", {"expr": _less(ahead)}
+    yield "ass", {
+        "filename": str(drawn.script), "fontsdir": str(drawn.fonts), "shaping": "complex",
+        "original_size": f"{planned.shown_width}x{rendition.size[1]}",
+    }  # fmt: skip
+    yield "setpts", {"expr": _less(-ahead)}
+    yield "settb", {"expr": str(base)}
 
 
 def _place(overlay: PlannedOverlay, width: str, height: str, own_width: str, own_height: str) -> tuple[str, str]:

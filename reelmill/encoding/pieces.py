@@ -37,6 +37,9 @@ _NOISE_OF_ENTERING = re.compile(
 )
 """What a decoder says of the frames before a segment when it enters a stream at an open keyframe. They are not kept."""
 
+_OF_SUBTITLES = "[Parsed_ass_"
+"""What libass says, of fonts that are not there among others, is not about the source."""
+
 
 def piece_key(source: Source, rendition: VideoRendition, segment: Segment) -> str:
     """Name a piece by what is in it: content, range, recipe, and the code and the ffmpeg that make it."""
@@ -68,7 +71,7 @@ def encode_segment(
     if kept is not None:
         return kept
     with workspace.unfinished() as out:
-        with opened(source.pinned) as media, overlaid(rendition) as above:
+        with opened(source.pinned) as media, overlaid(rendition, workspace) as above:
             argv = encode_argv(
                 ffmpeg_path(), source, media, rendition, segment, threads=threads, max_pixels=settings().max_pixels,
                 out=out, above=above,
@@ -96,7 +99,7 @@ def _complaints(run: ToolRun, segment: Segment) -> tuple[str, ...]:
 
     Also before a clean keyframe there may be noise: in MPEG-TS a seek lands somewhere before it.
     """
-    complaints = without_addresses(run.messages)
+    complaints = tuple(each for each in without_addresses(run.messages) if not each.startswith(_OF_SUBTITLES))
     if segment.entry_s is None:
         return complaints
     return tuple(each for each in complaints if not _NOISE_OF_ENTERING.search(each))

@@ -56,7 +56,7 @@ def _measured(
 ) -> QualityRecord:  # fmt: skip
     with workspace.folder() as folder, workspace.unfinished() as log:
         made = workspace.fetch(piece, folder)
-        with opened(source.pinned) as media, overlaid(rendition) as above:
+        with opened(source.pinned) as media, overlaid(rendition, workspace) as above:
             argv = quality_argv(
                 ffmpeg_path(), source, media, rendition, segment, made, log, every_frames=wanted.every_frames,
                 threads=threads, max_pixels=settings().max_pixels, above=above,

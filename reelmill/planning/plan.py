@@ -14,7 +14,9 @@ from reelmill.media.source import Colour, Frozen, Source
 from reelmill.planning.picture_plan import PicturesPlan
 from reelmill.profiles.picture import Denoise, Position
 
-_WHERE_IT_LIES: Any = {"image": {"location", "version"}}
+_NO_PART_OF_RECIPE: Any = {
+    "id": True, "segments": True, "overlays": {"__all__": {"image": {"location", "version"}}}, "subtitles": {"name"},
+}  # fmt: skip
 
 
 class Segment(Frozen):
@@ -71,6 +73,24 @@ class JoinedPicture(Frozen):
     offset_s: Fraction
 
 
+class PlannedSubtitles(Frozen):
+    """Subtitles that are drawn into the picture, the last of all, `name` and `lines` for those who read the plan.
+
+    `digest` names what is drawn (see `Subtitles`), `font` the font, by their content. `shown_width` is that of the
+    picture in square pixels; it, `line_height` and `margins` (side, below) are in pixels. Colour and sizes are those of
+    lines that have none of their own.
+    """
+
+    name: str
+    digest: str
+    lines: int
+    shown_width: int
+    line_height: int
+    margins: tuple[int, int]
+    colour: str
+    font: str
+
+
 class VideoRendition(Frozen):
     """One encode of the video, of which every output that needs just this gets a copy.
 
@@ -110,6 +130,7 @@ class VideoRendition(Frozen):
     tone_map: bool = False
     """Whether HDR becomes SDR, in BT.709."""
     overlays: tuple[PlannedOverlay, ...] = ()
+    subtitles: PlannedSubtitles | None = None
     joined: JoinedPicture | None = None
     segments: tuple[Segment, ...] = ()
 
@@ -131,7 +152,7 @@ class VideoRendition(Frozen):
     @property
     def recipe(self) -> str:
         """Everything that decides the samples of a piece except its range, as one string."""
-        return self.model_dump_json(exclude={"id": True, "segments": True, "overlays": {"__all__": _WHERE_IT_LIES}})
+        return self.model_dump_json(exclude=_NO_PART_OF_RECIPE)
 
 
 class Sound(Frozen):
@@ -292,6 +313,11 @@ class Plan(Frozen):
         """Return the name of everything that will be published; that of a folder ends in a slash."""
         pictures = self.pictures.sets if self.pictures else ()
         return tuple(each.public_name for each in (*self.outputs, *pictures))
+
+    @property
+    def subtitles(self) -> PlannedSubtitles | None:
+        """Return the subtitles that are drawn into the picture, as they are in the first rendition that has them."""
+        return next((each.subtitles for each in self.video if each.subtitles is not None), None)
 
     def rendition(self, rendition_id: str) -> VideoRendition:
         return next(each for each in self.video if each.id == rendition_id)

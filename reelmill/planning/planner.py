@@ -11,11 +11,13 @@ from reelmill.formats import FORMATS, Format, FormatName
 from reelmill.media.frame_index import FrameIndex
 from reelmill.media.images import Image
 from reelmill.media.source import Source
+from reelmill.media.subtitles import Subtitles
 from reelmill.planning.joining import Probed, first_of, in_one_clock, join_plan
 from reelmill.planning.ladder import ladder_of, segment_starts, with_keyframes
 from reelmill.planning.pictures import plan_pictures
 from reelmill.planning.plan import EncodeTask, LeftOut, OutputPlan, PackagePlan, Plan, TrackRendition, VideoRendition
 from reelmill.planning.segments import FILTER_LEAD_FRAMES, Cut, choose_cut, resampled_segments_of, segments_of
+from reelmill.planning.subtitles import spans_not_cut
 from reelmill.planning.tracks import audio_tracks, name_of, other_left_out, subtitle_tracks
 from reelmill.planning.video import is_hdr, nominal_rate, video_rendition
 from reelmill.profiles.profile import Profile, check_formats
@@ -42,13 +44,15 @@ def make_plan(
     most_encode_tasks: int,
     images: Mapping[str, Image] = _NO_IMAGES,
     font: str | None = None,
+    subtitles: Subtitles | None = None,
     whole_because: str | None = None,
 ) -> Plan:
     """Plan the job: unique renditions, segments, tracks, outputs, and the order of work (longest first).
 
     `index` has the times of the video's frames, None when there is no video; `images` are those that the profile lays
-    over it, `font` names the font of its texts. `more` are sources that follow the first. With `whole_because` nothing
-    is cut, and that is the reason given. Raises JobRejected where a format can't be made of this source.
+    over it, `font` names the font of its texts, `subtitles` are drawn into it. `more` are sources that follow the
+    first. With `whole_because` nothing is cut, and that is the reason given. Raises JobRejected where a format can't be
+    made of this source.
     """
     check_formats(profile, formats)
     containers = [FORMATS[each] for each in formats]
@@ -58,7 +62,7 @@ def make_plan(
         constant_rate = not all(each.variable_frame_rate for each in containers if not each.is_audio_only)
         first, profile = first_of(probed, profile, constant_rate=constant_rate)
         source, index = first.source, first.index
-    video, by_format = _video_renditions(source, index, containers, profile, images, font)
+    video, by_format = _video_renditions(source, index, containers, profile, images, font, subtitles)
 
     def cut_video(video: Sequence[VideoRendition], index: FrameIndex) -> tuple[list[VideoRendition], Cut]:
         starts: tuple[int, ...] = ()
@@ -70,7 +74,7 @@ def make_plan(
             index, target_s=segment_s, default_s=default_segment_s, workers=workers,
             most_segments=max(most_encode_tasks // len(video) // (1 + len(more)), 1),
             lead=FILTER_LEAD_FRAMES * any(_looks_back(each) for each in video),
-            allowed=starts,
+            allowed=starts, uncut=_uncut(source, index, video, subtitles),
         )  # fmt: skip
         return [_with_segments(each, index, cut, starts) for each in video], cut
 
@@ -121,6 +125,7 @@ def _video_renditions(
     profile: Profile,
     images: Mapping[str, Image],
     font: str | None,
+    subtitles: Subtitles | None,
 ) -> tuple[list[VideoRendition], dict[str, tuple[str, ...]]]:
     """Return the unique video renditions, each under a name of its own, and which ones each format gets."""
     by_recipe: dict[str, VideoRendition] = {}
@@ -131,13 +136,21 @@ def _video_renditions(
         if source.video is None or index is None:
             raise NoVideoStream(f"{source.name} has no video for {container.name}")
         for wanted in ladder_of(source.video, profile) if container.packaged else [profile.video]:
-            made = video_rendition(source, index, container, profile, wanted, images, font)
+            made = video_rendition(source, index, container, profile, wanted, images, font, subtitles)
             if made.recipe not in by_recipe:
                 taken = {each.id for each in by_recipe.values()}
                 name = next(n for n in _names(made.id) if n not in taken)
                 by_recipe[made.recipe] = made.model_copy(update={"id": name})
             by_format[container.name] = (*by_format.get(container.name, ()), by_recipe[made.recipe].id)
     return list(by_recipe.values()), by_format
+
+
+def _uncut(
+    source: Source, index: FrameIndex, video: Iterable[VideoRendition], subtitles: Subtitles | None
+) -> tuple[tuple[int, int], ...]:
+    """Return the spans in which no cut may be: what libass draws there depends on what it drew before."""
+    rates = [each.frame_rate for each in video if each.subtitles is not None]
+    return spans_not_cut(subtitles, source, index, rates) if subtitles is not None and rates else ()
 
 
 def _names(base: str) -> Iterable[str]:
@@ -236,6 +249,9 @@ def _order(video: Iterable[VideoRendition]) -> tuple[EncodeTask, ...]:
 def _reasons(cut: Cut, index: FrameIndex | None, video: Sequence[VideoRendition], profile: Profile) -> Iterable[str]:
     if cut.reason and any(each.segments for each in video):
         yield cut.reason
+    burned = next((each.subtitles for each in video if each.subtitles is not None), None)
+    if burned is not None:
+        yield f"burned into the picture: {burned.name}, lines: {burned.lines:,}"
     if index is not None and index.origin == "decode":
         yield "the times of the frames were learned by decoding the source once"
     if any(each.codec == "copy" for each in video):

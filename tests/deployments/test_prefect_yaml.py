@@ -132,6 +132,7 @@ def test_the_form_is_ordered_and_described_with_choices_as_choices(api: str):
         "pictures": ("Take pictures", "boolean"),
         "watermark": ("Watermark", "string"),
         "watermark_text": ("Text of the watermark", "string"),
+        "burn_subtitles": ("Subtitles burned in", "string"),
         "copy_when_fits": ("Copy when it fits", "boolean"),
         "replace": ("Replace an earlier result", "boolean"),
         "damage": ("If the source is damaged", "string"),

@@ -199,6 +199,8 @@ def test_hdr_and_sdr_are_joined_only_when_tone_mapped(hard_media: HardMedia, bee
     assert len({each.parameter_sets for each in made.pieces[made.plan.video[0].id]}) == 1
 
 
-def test_pictures_are_not_taken_of_joined_sources(beeps: dict[str, Path], tmp_path: Path):
+def test_what_is_not_made_of_joined_sources_is_refused(beeps: dict[str, Path], tmp_path: Path):
     with pytest.raises(InvalidParameter, match="append: no pictures are taken of joined sources"):
         prepare(beeps["a"], tmp_path, append=follow(beeps["c"]), pictures=True)
+    with pytest.raises(InvalidParameter, match="append: no subtitles are burned into joined sources"):
+        prepare(beeps["a"], tmp_path, append=follow(beeps["c"]), burn_subtitles="eng")
