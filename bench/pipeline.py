@@ -60,8 +60,8 @@ def prepare(
     """Probe and plan, as the flow does."""
     job = TranscodeJob(source=str(source), formats=tuple(formats), name="out", segment_s=segment_s)
     accepted = AcceptedJob(job, profile, tuple(formats), pin(known_location(str(source))), Path("out"))
-    found, index = probe_job(accepted, _ATTEMPT)
-    return Prepared(plan_job(accepted, found, index), index)
+    probed = probe_job(accepted, _ATTEMPT)
+    return Prepared(plan_job(accepted, probed), probed[0].index)
 
 
 def encode_and_merge(prepared: Prepared, folder: Path) -> Made:
@@ -74,7 +74,7 @@ def encode_and_merge(prepared: Prepared, folder: Path) -> Made:
     with ThreadPoolExecutor(settings().workers) as pool:
         pieces = encode_pieces(plan, workspace, pool)
         tracks = {  # shorter than a piece, so after them, as the flow orders its work
-            each.id: pool.submit(make_track, plan.source, each, workspace=workspace, strict=False, attempt=_ATTEMPT)
+            each.id: pool.submit(make_track, plan.sources, each, workspace=workspace, strict=False, attempt=_ATTEMPT)
             for each in plan.tracks
         }
         made = Made(
@@ -114,7 +114,7 @@ def encode_pieces(plan: Plan, workspace: Workspace, pool: ThreadPoolExecutor) ->
     """Submit the encode of every segment of every rendition, longest first."""
     return [
         pool.submit(
-            encode_segment, plan.source, plan.encodes_of(task), workspace=workspace, threads=plan.encoder_threads,
+            encode_segment, *plan.encodes_of(task), workspace=workspace, threads=plan.encoder_threads,
             strict=False, attempt=_ATTEMPT,
         )
         for task in plan.order

@@ -124,9 +124,9 @@ def _prepare(accepted: AcceptedJob) -> tuple[Plan, Estimate, Manifest | None]:
 
     Raises JobRejected for all that can be known to fail.
     """
-    found, index = probe_job(accepted, "prepare")
-    accepted = with_subtitles(accepted, found, "prepare")
-    planned = plan_job(accepted, found, index)
+    probed = probe_job(accepted, "prepare")
+    accepted = with_subtitles(accepted, probed[0].source, "prepare")
+    planned = plan_job(accepted, probed)
     estimate = estimate_job(planned, accepted.output)
     manifest = finished_manifest(accepted.output, accepted.key)
     if manifest is None:

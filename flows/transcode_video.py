@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import PurePosixPath
 from typing import Any
@@ -19,20 +19,19 @@ from prefect.logging import get_run_logger
 from prefect.runtime import flow_run
 
 from reelmill.cost.ledger import close_ledger, open_ledger, refuse_overspent, share_ledger
-from reelmill.encoding.scan import scan_frames
 from reelmill.errors import CallbackFailed, HookFailed, MediaDamaged, SegmentInexact, VerifyFailed
 from reelmill.job import TranscodeJob
 from reelmill.manifest import Manifest
-from reelmill.media.frame_index import FrameIndex, pack_times
+from reelmill.media.frame_index import pack_times
 from reelmill.media.tool import cancel_job, refuse_cancelled
+from reelmill.planning.joining import Probed, whole_index
 from reelmill.planning.plan import Plan
-from reelmill.preparing import AcceptedJob, accept_job, plan_job
+from reelmill.preparing import AcceptedJob, accept_job, have_same_times, plan_job, scan_job
 from reelmill.pricing import estimate_job, ledger_for, measured_cost, refuse_over_budget
 from reelmill.progress import board, drop_board
 from reelmill.publishing import draft_for, finished_manifest, refuse_taken
 from reelmill.records import PieceRecord
 from reelmill.settings import settings
-from reelmill.storage.pinning import release
 from reelmill.storage.store import Draft
 from reelmill.workspace import Workspace, open_workspace, refuse_full_disk
 from tasks.cataloging import JobLog
@@ -70,20 +69,20 @@ def transcode_video(job: TranscodeJob) -> Manifest:
     started = time.monotonic()
     attempt = uuid.uuid4().hex
     accepted = accept_job(job)
-    ledger = ledger_for(job, accepted.source.location, accepted.source.size_bytes)
+    ledger = ledger_for(job, accepted.sources)
     log = JobLog(accepted, attempt, ledger)
     followers = Followers(accepted, attempt)
     open_ledger(attempt, ledger)
     try:
-        source, index = probe_source(accepted, attempt)
+        probed = probe_source(accepted, attempt)
         key = accepted.key
         finished = finished_manifest(accepted.output, key)
         if finished is not None:
-            get_run_logger().info("%s is finished already: nothing to do", source.name)
+            get_run_logger().info("%s is finished already: nothing to do", accepted.source.location.name)
             return followers.finish(log.finish(finished))
         if accepted.burns_track:
-            accepted = read_subtitles(accepted, source, attempt)
-        plan = plan_job(accepted, source, index)
+            accepted = read_subtitles(accepted, probed[0].source, attempt)
+        plan = plan_job(accepted, probed)
         names = plan.public_names
         refuse_taken(accepted.output, key, names, replace=job.replace)
         refuse_full_disk(plan, accepted.output)
@@ -97,7 +96,7 @@ def transcode_video(job: TranscodeJob) -> Manifest:
             else:
                 log.begin()
                 with draft_for(accepted.output, names, workspace, key, attempt) as draft:
-                    plan, made = _make_outputs(accepted, plan, index, workspace, draft, attempt)
+                    plan, made = _make_outputs(accepted, plan, probed, workspace, draft, attempt)
                     reports = [made.reports[output.format] for output in plan.outputs]
                     pictures = [made.pictures[each.kind] for each in plan.pictures.sets] if plan.pictures else []
                     sizes = {each.format: each.size_bytes for each in reports}
@@ -129,11 +128,11 @@ def transcode_video(job: TranscodeJob) -> Manifest:
     finally:
         followers.close()
         close_ledger(ledger)
-        release(accepted.source)
+        accepted.release()
 
 
 def _make_outputs(
-    accepted: AcceptedJob, plan: Plan, index: FrameIndex | None, workspace: Workspace, draft: Draft, attempt: str
+    accepted: AcceptedJob, plan: Plan, probed: Sequence[Probed], workspace: Workspace, draft: Draft, attempt: str
 ) -> tuple[Plan, Gathered]:
     """Encode and merge by the plan; where its pieces can't be exact, by a more careful one, in the end uncut.
 
@@ -144,8 +143,8 @@ def _make_outputs(
     if accepted.subtitles is not None:
         workspace.save_subtitles(accepted.subtitles)
     if earlier is not None and earlier.job_key == plan.job_key and earlier.subtitles == plan.subtitles:
-        plan = earlier.model_copy(update={"source": plan.source, "encoder_threads": plan.encoder_threads})
-    elif index is not None:
+        plan = plan.resumed_from(earlier)
+    elif (index := whole_index(plan, probed)) is not None:
         workspace.save_frame_times(pack_times(index))
     while True:
         workspace.save_plan(plan)
@@ -154,22 +153,25 @@ def _make_outputs(
             return plan, _encode_and_merge(accepted, plan, workspace, draft, attempt=part)
         except SegmentInexact as error:
             get_run_logger().warning("%s; planning again", error)
-            plan = _more_careful_plan(accepted, plan, index, workspace, attempt, error)
+            plan = _more_careful_plan(accepted, plan, probed, workspace, attempt, error)
 
 
 def _more_careful_plan(
-    accepted: AcceptedJob, plan: Plan, index: FrameIndex | None, workspace: Workspace, attempt: str, why: SegmentInexact
+    accepted: AcceptedJob, plan: Plan, probed: Sequence[Probed], workspace: Workspace, attempt: str, why: SegmentInexact
 ) -> Plan:
-    if index is None or (plan.index_origin == "decode" and all(len(each.segments) <= 1 for each in plan.video)):
+    is_uncut = all(each.is_only for video in plan.video for each in video.segments)
+    if plan.index_origin == "decode" and is_uncut:
         raise VerifyFailed(str(why)) from why
-    scanned, complaints = scan_frames(plan.source, index, attempt=attempt)
+    scanned, complaints = scan_job(probed, attempt)
     if complaints and accepted.job.damage == "strict":
         raise MediaDamaged(f"{plan.source.name}: the decoder reported: {complaints[0]}") from why
-    workspace.save_frame_times(pack_times(scanned))
     whole_because = f"damaged: {complaints[0]}" if complaints else None
-    if plan.index_origin == "decode" or scanned.times == index.times:
+    if plan.index_origin == "decode" or have_same_times(scanned, probed):
         whole_because = whole_because or f"pieces would not be exact: {why}"
-    return plan_job(accepted, plan.source, scanned, whole_because=whole_because)
+    plan = plan_job(accepted, scanned, whole_because=whole_because)
+    if (index := whole_index(plan, scanned)) is not None:
+        workspace.save_frame_times(pack_times(index))
+    return plan
 
 
 def _encode_and_merge(accepted: AcceptedJob, plan: Plan, workspace: Workspace, draft: Draft, attempt: str) -> Gathered:
@@ -227,18 +229,18 @@ def _submissions(accepted: AcceptedJob, plan: Plan, workspace: Workspace, attemp
 
     def submission(kind: str, name: str, number: int, made: PieceRecord | None = None) -> Submission:
         if kind == "track":
-            return partial(make.submit, plan.source, plan.track(name), workspace, strict, attempt)
+            return partial(make.submit, plan.sources, plan.track(name), workspace, strict, attempt)
         if kind == "stills":
             assert plan.pictures is not None
             without = plan.pictures.model_copy(update={"stills": ()})
             return partial(take.submit, plan.source, without, plan.pictures.stills[number], workspace, attempt)
         threads = plan.encoder_threads
         if kind == "quality":
-            encoded = plan.encode(name, number)
-            return partial(measure.submit, plan.source, encoded, made, quality, workspace, threads, attempt)
+            source, encoded = plan.encode(name, number)
+            return partial(measure.submit, source, encoded, made, quality, workspace, threads, attempt)
         task = tasks[name, number]
-        encodes = plan.encodes_of(task)
-        return partial(encode.submit, task.label, plan.source, encodes, workspace, threads, strict, attempt)
+        source, encodes = plan.encodes_of(task)
+        return partial(encode.submit, task.label, source, encodes, workspace, threads, strict, attempt)
 
     return submission
 

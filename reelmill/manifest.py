@@ -165,6 +165,7 @@ class Manifest(Frozen):
     created: str = Field(description="When it was written, ISO 8601, UTC")
     wall_s: float = Field(description="Seconds from the start of the run to this manifest")
     source: SourceReport
+    joined: tuple[SourceReport, ...] = Field(default=(), description="Sources that follow it in the outputs")
     outputs: tuple[OutputReport, ...] = Field(description="The files made")
     pictures: tuple[PictureReport, ...] = Field(default=(), description="Pictures taken from the source")
     renditions: tuple[RenditionReport, ...] = Field(description="What was encoded, and what it took")

@@ -29,18 +29,18 @@ def commands_of(plan: Plan, work: Path, output: Path) -> Iterator[tuple[str, lis
 
     A source in a bucket stands for the address on this machine under which ffmpeg will find it.
     """
-    tool, source = ffmpeg_path(), plan.source
-    media = _media(known_location(source.location))
-    made = {track.id: work / f"{track_key(source, track)}.{file_ending(track)}" for track in plan.tracks}
+    tool, source, media = ffmpeg_path(), plan.source, _media_of(plan.source)
+    made = {track.id: work / f"{track_key(plan.sources, track)}.{file_ending(track)}" for track in plan.tracks}
     for track in plan.tracks:
-        yield f"track-{track.id}", track_argv(tool, source, media, track, made[track.id])
+        argv = track_argv(tool, plan.sources, [_media_of(each) for each in plan.sources], track, made[track.id])
+        yield f"track-{track.id}", argv
     for task in plan.order:
+        own, encodes = plan.encodes_of(task)
         pieces = [
-            Piece(each, work / f"{piece_key(source, each)}.mp4", _overlaid(each.rendition, work))
-            for each in plan.encodes_of(task)
+            Piece(each, work / f"{piece_key(own, each)}.mp4", _overlaid(each.rendition, work)) for each in encodes
         ]
         argv = encode_argv(
-            tool, source, media, pieces, threads=plan.encoder_threads, max_pixels=settings().max_pixels
+            tool, own, _media_of(own), pieces, threads=plan.encoder_threads, max_pixels=settings().max_pixels
         )  # fmt: skip
         yield f"encode-{task.label}", argv
     for each in plan.outputs:
@@ -64,6 +64,10 @@ def _overlaid(rendition: VideoRendition, work: Path) -> Overlaid:
     images = [each.image.pinned for each in rendition.overlays if each.image is not None]
     drawn = drawn_in(work) if rendition.subtitles is not None else None
     return Overlaid(tuple(_media(each.location) for each in images), font_file(), drawn)
+
+
+def _media_of(source: Source) -> Readable:
+    return _media(known_location(source.location))
 
 
 def _media(location: Location) -> Readable:

@@ -249,10 +249,9 @@ def refuse_full_disk(plan: Plan, output: Location) -> None:
     What a given bit rate needs is known; of anything else the size of the source is taken. What goes to a bucket is
     written beside the pieces first.
     """
-    source = plan.source
+    sources_bytes = sum(each.size_bytes for each in plan.sources)
     rendition_bytes = {
-        each.id: int(each.bitrate_bps * source.used_s / 8) if each.bitrate_bps else source.size_bytes
-        for each in plan.video
+        each.id: int(each.bitrate_bps * plan.used_s / 8) if each.bitrate_bps else sources_bytes for each in plan.video
     }
     outputs_bytes = sum(rendition_bytes[name] for each in plan.outputs for name in each.videos)
     # While a rendition is packaged it is there once more.

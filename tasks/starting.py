@@ -21,7 +21,6 @@ from reelmill.job import TranscodeJob
 from reelmill.manifest import Manifest
 from reelmill.preparing import AcceptedJob, accept_job
 from reelmill.publishing import finished_manifest
-from reelmill.storage.pinning import release
 
 Deployment = Literal["transcode", "on-upload"]
 Queue = Literal["high", "normal", "bulk"]
@@ -60,7 +59,7 @@ def start_job(
         with server_client() as client:
             return _start(client, accepted, deployment, queue, again)
     finally:
-        release(accepted.source)
+        accepted.release()
 
 
 def start_upload(job: TranscodeJob, *, queue: Queue | None = None) -> Started:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -19,11 +19,12 @@ from reelmill.encoding.quality import measure_segment, quality_reports
 from reelmill.encoding.verify import verify_output
 from reelmill.encoding.whole_tracks import make_track as make_whole_track
 from reelmill.manifest import ClipReport, Manifest, OutputReport, PictureReport, RenditionReport, SourceReport
-from reelmill.media.frame_index import FrameIndex, unpack_times
+from reelmill.media.frame_index import unpack_times
 from reelmill.media.source import Source
 from reelmill.media.tool import ffmpeg_version
 from reelmill.packaging.making import make_package
 from reelmill.packaging.verify import verify_package
+from reelmill.planning.joining import Probed
 from reelmill.planning.plan import Encode, OutputPlan, Plan, TrackRendition
 from reelmill.preparing import AcceptedJob, probe_job, refuse_outdated, with_subtitles
 from reelmill.profiles.quality import QualitySettings
@@ -38,8 +39,8 @@ from tasks.retrying import RETRY
 
 
 @task(name="probe", cache_policy=NO_CACHE, **RETRY)
-def probe_source(accepted: AcceptedJob, attempt: str) -> tuple[Source, FrameIndex | None]:
-    """Return what the source is and when each of its frames is shown."""
+def probe_source(accepted: AcceptedJob, attempt: str) -> tuple[Probed, ...]:
+    """Return what each source is and when each of its frames is shown."""
     return probe_job(accepted, attempt)
 
 
@@ -83,9 +84,11 @@ def measure_quality(
 
 
 @task(name="track", task_run_name="track-{track.id}", cache_policy=NO_CACHE, **RETRY)
-def make_track(source: Source, track: TrackRendition, workspace: Workspace, strict: bool, attempt: str) -> TrackRecord:
+def make_track(
+    sources: tuple[Source, ...], track: TrackRendition, workspace: Workspace, strict: bool, attempt: str
+) -> TrackRecord:
     """Make one audio or subtitle track whole, unless an earlier run did; the workspace keeps it with its record."""
-    return make_whole_track(source, track, workspace=workspace, strict=strict, attempt=attempt)
+    return make_whole_track(sources, track, workspace=workspace, strict=strict, attempt=attempt)
 
 
 @task(name="merge", task_run_name="merge-{output.format}", cache_policy=NO_CACHE, **RETRY)
@@ -168,7 +171,7 @@ def post_process(
             for report in reports
         ],
     )  # fmt: skip
-    source = plan.source
+    source, *joined = _source_reports(plan)
     return Manifest(
         job_key=plan.job_key,
         attempt=attempt,
@@ -177,11 +180,8 @@ def post_process(
         profile=accepted.profile.name,
         created=datetime.now(UTC).isoformat(timespec="seconds"),
         wall_s=round(wall_s, 3),
-        source=SourceReport(
-            file_name=source.name, identity=source.identity, size_bytes=source.size_bytes, format=source.demuxer,
-            duration_s=float(source.duration_s),
-            clip=_clip_report(source), frames=plan.source_frames, frames_known_from=plan.index_origin,
-        ),
+        source=source,
+        joined=tuple(joined),
         outputs=tuple(reports),
         pictures=tuple(pictures),
         renditions=tuple(renditions),
@@ -190,6 +190,18 @@ def post_process(
         reasons=plan.reasons,
         warnings=(*plan.warnings, *warnings),
     )  # fmt: skip
+
+
+def _source_reports(plan: Plan) -> Iterator[SourceReport]:
+    for source, video in ((each.source, each.video) for each in plan.parts or (plan,)):
+        frames = plan.source_frames
+        if plan.parts:
+            frames = video[0].frames if video else None
+        yield SourceReport(
+            file_name=source.name, identity=source.identity, size_bytes=source.size_bytes, format=source.demuxer,
+            duration_s=float(source.duration_s), clip=_clip_report(source), frames=frames,
+            frames_known_from=plan.index_origin,
+        )  # fmt: skip
 
 
 def _clip_report(source: Source) -> ClipReport | None:

@@ -36,6 +36,8 @@ QUICKTIME_LANGUAGES = {
 """ISO 639-2 has two codes for some languages; QuickTime knows them by the bibliographic one only."""
 
 _NOTHING = Overlaid()
+_PACKETS_AHEAD = 8
+"""That are read of an input before they are wanted: what ffmpeg does by itself."""
 _NO_INTERVAL = 1_000_000
 """Frames from keyframe to keyframe that no segment has: the encoder makes none but those it is told to."""
 QUIET = ("-y", "-nostdin", "-hide_banner", "-loglevel", "level+warning", "-nostats", "-progress", "pipe:1")
@@ -159,28 +161,69 @@ def _codec_options(rendition: VideoRendition, threads: int) -> dict[str, Any]:
     """Options that only one encoder has: its preset, its threads, and what makes it behave like the others."""
     preset = {} if rendition.preset is None else {"preset": rendition.preset}
     fixed = rendition.fixed_keyframes
+    rate = rendition.joined.encoder_rate if rendition.joined else None
     match rendition.codec:
         case "h264":
-            return {**preset, "threads": threads} | ({"sc_threshold": 0, "forced-idr": 1} if fixed else {})
+            told = {"x264-params": f"fps={rate}"} if rate else {}
+            return {**preset, "threads": threads, **told} | ({"sc_threshold": 0, "forced-idr": 1} if fixed else {})
         case "hevc":
             pools = f"pools={'none' if threads == 1 else threads}:frame-threads={min(threads, 3)}"
             closed = ":scenecut=0:open-gop=0" if fixed else ""
-            options = {**preset, "x265-params": f"log-level=error:{pools}{closed}", "tag:v": "hvc1"}
+            told = f":fps={rate}" if rate else ""
+            options = {**preset, "x265-params": f"log-level=error:{pools}{closed}{told}", "tag:v": "hvc1"}
             return options | ({"forced-idr": 1} if fixed else {})
         case "vp9":
             speed = {} if rendition.preset is None else {"cpu-used": rendition.preset}
-            rate = {} if rendition.bitrate_bps is not None else {"b:v": 0}
-            return {**speed, **rate, "row-mt": 1, "threads": threads}
+            free = {} if rendition.bitrate_bps is not None else {"b:v": 0}
+            return {**speed, **free, "row-mt": 1, "threads": threads}
         case _:
-            return {**preset, "svtav1-params": f"lp={threads}{':scd=0' if fixed else ''}"}
+            told = f":fps-num={rate.numerator}:fps-denom={rate.denominator}" if rate else ""
+            return {**preset, "svtav1-params": f"lp={threads}{':scd=0' if fixed else ''}{told}"}
 
 
-def track_argv(tool: str, source: Source, media: Readable, track: TrackRendition, out: Path) -> Argv:
-    """Make one audio or subtitle track whole, with times that count from the start of the source's container.
+def track_argv(
+    tool: str, sources: Sequence[Source], media: Sequence[Readable], track: TrackRendition, out: Path
+) -> Argv:
+    """Make one audio or subtitle track whole, of one source or of several that are joined.
+
+    A source that lacks it gives silence.
+    """
+    stream = _joined_sound(sources, media, track) if track.sounds else _sound_or_text(sources[0], media[0], track)
+    kept: dict[str, Any] = {"map_metadata": -1, "map_chapters": -1, "vn": None, "dn": None, "format": track.container}
+    if track.container == "mp4":
+        kept["strict"] = "unofficial"  # MP3 at 8 kHz: only a working file
+    if sources[0].clip and track.kind == "subtitle":
+        kept["bsf:s"] = _cut_cues(sources[0].clip.length_s)
+    return _argv(tool, ffmpeg.output(stream, f"file:{out}", **kept, **_track_codec(track)))
+
+
+def _joined_sound(sources: Sequence[Source], media: Sequence[Readable], track: TrackRendition) -> Any:
+    """Return the node that gives what each source has, one after the other, each filled up to its length."""
+    rate, layout = track.joined_rate_hz, track.joined_layout
+    heard: list[Any] = []
+    for number, (source, readable, sound) in enumerate(zip(sources, media, track.sounds, strict=True)):
+        if sound.stream_index is None:
+            silence = ffmpeg.input(f"anullsrc=r={rate}:cl={layout}", f="lavfi")["a:0"]
+            heard.append(silence.filter("atrim", end=seconds(sound.length_s or Fraction(0))))
+            continue
+        mine = track.model_copy(update={"stream_index": sound.stream_index, "layouts": None, "fills_gaps": True})
+        # Equal inputs would become one node of the graph; a source that is there twice must be read twice.
+        stream = _sound_or_text(source, readable, mine, thread_queue_size=_PACKETS_AHEAD + number)
+        stream = stream.filter("aformat", sample_fmts="fltp", sample_rates=rate, channel_layouts=layout)
+        if sound.length_s is not None:
+            length_s = seconds(sound.length_s)
+            stream = stream.filter("apad", whole_dur=length_s).filter("atrim", end=length_s)
+        heard.append(stream.filter("asetpts", expr="N/SR/TB"))
+    joined = ffmpeg.filter(heard, "concat", n=len(heard), v=0, a=1)
+    return joined.filter("aformat", channel_layouts=track.layouts) if track.layouts else joined
+
+
+def _sound_or_text(source: Source, media: Readable, track: TrackRendition, **options: Any) -> Any:
+    """Return the node that gives a track, with times that count from the start of the source's container.
 
     Of a clip they count from its start: sound is cut to the sample, and a subtitle that is shown there is cut to it.
     """
-    options: dict[str, Any] = {"copyts": None}
+    options |= {"copyts": None}
     if source.zero_s:
         options["itsoffset"] = seconds(-source.zero_s)
     stream: Any = _source_input(source, media, **options)[str(track.stream_index)]
@@ -191,13 +234,7 @@ def track_argv(tool: str, source: Source, media: Readable, track: TrackRendition
         stream = stream.filter("aformat", channel_layouts=track.layouts)
     if track.fills_gaps:
         stream = stream.filter("aresample", **{"async": 1, "first_pts": 0})
-    kept: dict[str, Any] = {"map_metadata": -1, "map_chapters": -1, "vn": None, "dn": None, "format": track.container}
-    if track.container == "mp4":
-        kept["strict"] = "unofficial"  # MP3 at 8 kHz: only a working file
-    if source.clip and track.kind == "subtitle":
-        kept["bsf:s"] = _cut_cues(length_s)
-    output = ffmpeg.output(stream, f"file:{out}", **kept, **_track_codec(track))
-    return _argv(tool, output)
+    return stream
 
 
 def subtitles_argv(

@@ -35,6 +35,8 @@ _ZSCALE_PRIMARIES = {1: "709", 5: "470bg", 6: "170m", 9: "2020", 12: "smpte432"}
 _ZSCALE_TRANSFERS = {16: "smpte2084", 18: "arib-std-b67"}
 _HDR_SIDE_DATA = ("MASTERING_DISPLAY_METADATA", "CONTENT_LIGHT_LEVEL", "DYNAMIC_HDR_PLUS", "DOVI_METADATA")
 _SHADOW = 0.6
+_FULL = 2
+_SDR = Colour(range=1, primaries=1, transfer=1, matrix=1)
 _HALF_A_MILLISECOND = Fraction(1, 2000)
 _SUBTITLE_TICK_S = Fraction(1, 8000)
 
@@ -80,6 +82,8 @@ def shaped(
 
 
 def _before_trim(rendition: VideoRendition, video: VideoStream) -> _Filters:
+    if rendition.joined:
+        yield "settb", {"expr": str(video.time_base)}
     if rendition.deinterlace:
         yield "bwdif", {"mode": "send_frame"}
         yield "settb", {"expr": str(video.time_base)}  # it counts in half ticks
@@ -104,6 +108,8 @@ def _shape(rendition: VideoRendition, video: VideoStream) -> _Filters:
     if rendition.tone_map:
         yield from _tone_mapped(video.colour)
     yield "format", {"pix_fmts": rendition.pixel_format}
+    if rendition.joined and rendition.joined.colour:
+        yield from _in_colour(_SDR if rendition.tone_map else video.colour, rendition.joined.colour, video)
     if any(rendition.bars):
         left, top, right, bottom = rendition.bars
         width, height = left + rendition.width + right, top + rendition.height + bottom
@@ -125,6 +131,21 @@ def _tone_mapped(colour: Colour) -> _Filters:
         yield "sidedata", {"mode": "delete", "type": kind}
 
 
+def _in_colour(has: Colour, wanted: Colour, video: VideoStream) -> _Filters:
+    """Convert matrix and range, and have the frames say of their colours what the others say."""
+    matrices = [_MATRICES.get(each.matrix, _unsaid_matrix(video.shown_size[1])) for each in (has, wanted)]
+    ranges = ["full" if each.range == _FULL else "limited" for each in (has, wanted)]
+    if matrices[0] != matrices[1] or ranges[0] != ranges[1]:
+        yield "scale", {
+            "in_color_matrix": matrices[0], "out_color_matrix": matrices[1], "in_range": ranges[0],
+            "out_range": ranges[1], "flags": "bicubic+accurate_rnd+full_chroma_int",
+        }  # fmt: skip
+    yield "setparams", {
+        "range": wanted.range, "color_primaries": wanted.primaries, "color_trc": wanted.transfer,
+        "colorspace": wanted.matrix,
+    }  # fmt: skip
+
+
 def _padded(stream: Any, rendition: VideoRendition) -> Any:
     """Repeat the last column or row, of luma only: subsampled chroma of an odd size reaches over the edge already."""
     right, bottom = rendition.pad
@@ -136,11 +157,12 @@ def _padded(stream: Any, rendition: VideoRendition) -> Any:
 
 
 def _clock(rendition: VideoRendition, source: Source) -> tuple[Fraction, Fraction]:
-    """Return the time base in which frames count after `trim`, and what they show at the start of source or clip."""
+    """Return the time base in which frames count after `trim`, and what they show at the start of the result."""
     assert source.video is not None
+    zero_s = source.zero_s - (rendition.joined.offset_s if rendition.joined else 0)
     if rendition.frame_rate:
-        return 1 / rendition.frame_rate, source.zero_s - rendition.first_pts * source.video.time_base
-    return source.video.time_base, source.zero_s
+        return 1 / rendition.frame_rate, zero_s - rendition.first_pts * source.video.time_base
+    return source.video.time_base, zero_s
 
 
 def _shown(overlay: PlannedOverlay, zero_s: Fraction) -> dict[str, Any]:
@@ -160,7 +182,8 @@ def _image(
     image: Any, overlay: PlannedOverlay, what: Image, rendition: VideoRendition, video: VideoStream, from_s: Fraction
 ) -> Any:
     """Return the image as it is laid over frames from a time on: in their colours, and where it moves, in its turn."""
-    full = video.colour.range == 2 and not rendition.tone_map
+    colour = rendition.joined.colour if rendition.joined and rendition.joined.colour else video.colour
+    full = colour.range == _FULL and not rendition.tone_map
     image = image.filter("format", pix_fmts="rgba")
     if overlay.opacity < 1:
         image = image.filter("colorchannelmixer", aa=f"{overlay.opacity:g}")
@@ -180,8 +203,12 @@ def _image(
 def _matrix(rendition: VideoRendition, video: VideoStream) -> str:
     if rendition.tone_map:
         return "bt709"
-    unsaid = "bt709" if rendition.size[1] >= _UNSAID_IS_709_FROM else "smpte170m"
-    return _MATRICES.get(video.colour.matrix, unsaid)
+    colour = rendition.joined.colour if rendition.joined and rendition.joined.colour else video.colour
+    return _MATRICES.get(colour.matrix, _unsaid_matrix(rendition.size[1]))
+
+
+def _unsaid_matrix(lines: int) -> str:
+    return "bt709" if lines >= _UNSAID_IS_709_FROM else "smpte170m"
 
 
 def _image_place(overlay: PlannedOverlay) -> dict[str, Any]:

@@ -112,7 +112,7 @@ def _kept(
     rendition, segment, key = piece.encode.rendition, piece.encode.segment, piece_key(source, piece.encode)
     times, extradata, payload = _read_piece(piece.out, rendition.time_base)
     _refuse_inexact(piece.encode, times)
-    if messages and not segment.is_whole:
+    if messages and not segment.is_only:
         raise SegmentInexact(f"{piece.encode.label}: {_damage(run, messages)}")
     sha256 = file_digest(piece.out)
     record = PieceRecord(

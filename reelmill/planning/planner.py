@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from fractions import Fraction
 
 from reelmill.errors import NoVideoStream
@@ -12,6 +13,7 @@ from reelmill.media.images import Image
 from reelmill.media.source import Source
 from reelmill.media.subtitles import Subtitles
 from reelmill.planning.encode_tasks import encode_tasks
+from reelmill.planning.joining import Probed, first_of, in_one_clock, join_plan
 from reelmill.planning.ladder import ladder_of, segment_starts, with_keyframes
 from reelmill.planning.pictures import plan_pictures
 from reelmill.planning.plan import EncodeTask, LeftOut, OutputPlan, PackagePlan, Plan, TrackRendition, VideoRendition
@@ -30,6 +32,7 @@ def make_plan(
     base_name: str,
     source: Source,
     index: FrameIndex | None,
+    more: Sequence[Probed] = (),
     profile: Profile,
     formats: Sequence[FormatName],
     workers: int,
@@ -44,25 +47,37 @@ def make_plan(
     """Plan the job: unique renditions, segments, tracks, outputs, and the order of work (longest first).
 
     `index` has the times of the video's frames, None when there is no video; `images` are those that the profile lays
-    over it, `font` names the font of its texts, `subtitles` are drawn into it. With
-    `whole_because` nothing is cut, and that is the reason given. Raises JobRejected where a format can't be made of
-    this source.
+    over it, `font` names the font of its texts, `subtitles` are drawn into it. `more` are sources that follow the
+    first. With `whole_because` nothing is cut, and that is the reason given. Raises JobRejected where a format can't be
+    made of this source.
     """
     check_formats(profile, formats)
     containers = [FORMATS[each] for each in formats]
+    probed: tuple[Probed, ...] = ()
+    if more:
+        probed = in_one_clock([Probed(source, index), *more])
+        constant_rate = not all(each.variable_frame_rate for each in containers if not each.is_audio_only)
+        first, profile = first_of(probed, profile, constant_rate=constant_rate)
+        source, index = first.source, first.index
     video, by_format = _video_renditions(source, index, containers, profile, images, font, subtitles)
-    cut = Cut((), "")
-    starts: tuple[int, ...] = ()
-    if index is not None and any(each.fixed_keyframes for each in video):
-        starts = segment_starts(index, profile.streaming.exact_segment_s)
-    if index is not None and video:
+
+    def cut_video(video: Sequence[VideoRendition], index: FrameIndex) -> tuple[list[VideoRendition], Cut]:
+        starts: tuple[int, ...] = ()
+        if any(each.fixed_keyframes for each in video):
+            starts = segment_starts(index, profile.streaming.exact_segment_s)
+        if whole_because:
+            index = replace(index, entries=())  # decoding starts with the file
         cut = Cut((), f"not cut: {whole_because}") if whole_because else choose_cut(
             index, target_s=segment_s, default_s=default_segment_s, workers=workers,
-            most_segments=max(most_encode_tasks // len(video), 1),
+            most_segments=max(most_encode_tasks // len(video) // (1 + len(more)), 1),
             lead=FILTER_LEAD_FRAMES * any(_looks_back(each) for each in video),
             allowed=starts, uncut=_uncut(source, index, video, subtitles),
         )  # fmt: skip
-        video = [_with_segments(each, index, cut, starts) for each in video]
+        return [_with_segments(each, index, cut, starts) for each in video], cut
+
+    cut = Cut((), "")
+    if index is not None and video:
+        video, cut = cut_video(video, index)
     tracks: dict[str, TrackRendition] = {}
     outputs = [
         _output(source, each, profile, by_format.get(each.name, ()), base_name, tracks)
@@ -79,20 +94,25 @@ def make_plan(
     if profile.pictures is not None:
         careful = whole_because is not None
         pictures, without_pictures = plan_pictures(source, index, profile.pictures, base_name, careful=careful)
-    return Plan(
+    plan = Plan(
         job_key=job_key,
         source=source,
         video=tuple(video),
         tracks=tuple(sorted(tracks.values(), key=lambda track: -track.cost)),
         outputs=tuple(each.model_copy(update=_avi_rate(each, source, index)) for each in outputs),
         order=order,
-        encoder_threads=max(1, workers // max(1, sum(len(each.segments) for each in video))),
+        encoder_threads=_threads(video, workers),
         source_frames=len(index) if index else None,
         index_origin=index.origin if index else "packets",
         reasons=(*_reasons(cut, index, video, profile), *_sharing(order)),
         warnings=(*source.warnings, *_warnings(source, index, video, containers), *without_pictures),
         pictures=pictures,
     )
+    if not more:
+        return plan
+    plan = join_plan(plan, probed, profile.video, lambda video, index: cut_video(video, index)[0])
+    order, threads = encode_tasks(plan.video, workers), _threads(plan.video, workers)
+    return plan.model_copy(update={"order": order, "encoder_threads": threads})
 
 
 def _video_renditions(
@@ -222,6 +242,10 @@ def _reasons(cut: Cut, index: FrameIndex | None, video: Sequence[VideoRendition]
         yield "video is copied: the source already is what the format needs"
     elif video and profile.copy_when_fits:
         yield "video is encoded: the source is not what the profile asks for"
+
+
+def _threads(video: Iterable[VideoRendition], workers: int) -> int:
+    return max(1, workers // max(1, sum(len(each.segments) for each in video)))
 
 
 def _sharing(order: Iterable[EncodeTask]) -> Iterable[str]:

@@ -123,8 +123,9 @@ def segments_of(index: FrameIndex, boundaries: Sequence[int], lead: int = 0) -> 
     """
     starts = [index.first, *boundaries]
     ends: list[int | None] = [*boundaries, index.stop]
+    only = len(starts) == 1
     return tuple(
-        _segment(number, start, end, index, start, index.within(start, end), lead)
+        _segment(number, start, end, index, start, index.within(start, end), lead, only=only)
         for number, (start, end) in enumerate(zip(starts, ends, strict=True))
     )
 
@@ -146,7 +147,7 @@ def resampled_segments_of(index: FrameIndex, boundaries: Sequence[int], rate: Fr
     stop = None if index.stop is None else times[-1] + 1
     ends: list[int | None] = [*(tick for tick, _ in starts[1:]), stop]
     segments = tuple(
-        _segment(number, tick, end, index, pts, _between(times, tick, end), lead=FILTER_LEAD_FRAMES)
+        _segment(number, tick, end, index, pts, _between(times, tick, end), FILTER_LEAD_FRAMES, only=len(starts) == 1)
         for number, ((tick, pts), end) in enumerate(zip(starts, ends, strict=True))
     )
     return segments if stop else (*segments[:-1], segments[-1].model_copy(update={"times_digest": None}))
@@ -157,8 +158,9 @@ def _between(times: array[int], start: int, end: int | None) -> array[int]:
 
 
 def _segment(
-    number: int, start: int, end: int | None, index: FrameIndex, source_pts: int, times: array[int], lead: int
-) -> Segment:
+    number: int, start: int, end: int | None, index: FrameIndex, source_pts: int, times: array[int], lead: int, *,
+    only: bool,
+) -> Segment:  # fmt: skip
     entry = index.entry_for(source_pts, lead) if number or index.before else None
     if entry and (entry.pts - index.source_first) * index.time_base < NEAR_START_S:
         entry = None
@@ -169,5 +171,6 @@ def _segment(
         entry_s=entry.pts * index.time_base if entry else None,
         frames=len(times),
         times_digest=times_digest(times, start),
-        is_whole=not number and end is None and not index.before,
+        is_whole=only and end is None and not index.before,
+        is_only=only,
     )

@@ -34,7 +34,7 @@ def planned(source: Source, format: FormatName = "mp4", segment_s: float = 20, *
 
 
 def encode(plan: Plan, segment: int = 1, threads: int = 1, media: Readable = MEDIA) -> list[str]:
-    pieces = [Piece(plan.encode(plan.video[0].id, segment), Path("/pieces/piece.mp4"))]
+    pieces = [Piece(plan.encode(plan.video[0].id, segment)[1], Path("/pieces/piece.mp4"))]
     return encode_argv("ffmpeg", plan.source, media, pieces, threads=threads, max_pixels=1_000_000)
 
 
@@ -212,7 +212,7 @@ def ladder(*overlays: Callable[[int], PlannedOverlay]) -> list[Piece]:
     rungs = {"ladder": [{"height": 720, "crf": 21}, {"height": 360, "crf": 24}], "streaming": {"segment_s": 10}}
     plan = made_plan(late_source(), ["hls"], {"video": {"codec": "h264"}} | rungs, segment_s=20)
     pieces: list[Piece] = []
-    for number, each in enumerate(plan.encodes_of(plan.order[1])):
+    for number, each in enumerate(plan.encodes_of(plan.order[1])[1]):
         laid_over = tuple(make(each.rendition.height // 10) for make in overlays)
         rendition = each.rendition.model_copy(update={"overlays": laid_over})
         encode = each.model_copy(update={"rendition": rendition})
@@ -269,7 +269,9 @@ def many_tracks() -> Source:
 
 def track(format: FormatName, number: int, media: Readable = MEDIA) -> list[str]:
     plan = planned(many_tracks(), format)
-    return track_argv("ffmpeg", plan.source, media, plan.track(plan.outputs[0].tracks[number]), Path("/pieces/track"))
+    return track_argv(
+        "ffmpeg", plan.sources, [media], plan.track(plan.outputs[0].tracks[number]), Path("/pieces/track")
+    )
 
 
 TRACK_INPUT = [

@@ -35,10 +35,11 @@ def plan(*formats: str, segments: int = 2) -> Plan:
     names = formats or ("mp4",)
     outputs = [SimpleNamespace(format=each, label=each, videos=(VIDEO,), tracks=(SOUND,)) for each in names]
     source = SimpleNamespace(
-        video=SimpleNamespace(width=1920, height=1080), used_s=Fraction(10), size_bytes=5_000_000,
+        video=SimpleNamespace(width=1920, height=1080), size_bytes=5_000_000,
         pinned=SimpleNamespace(location=Path("holiday.mov")),
     )  # fmt: skip
-    return cast("Plan", SimpleNamespace(video=[video], tracks=[sound], outputs=outputs, source=source))
+    what = {"video": [video], "tracks": [sound], "outputs": outputs, "source": source, "sources": (source,)}
+    return cast("Plan", SimpleNamespace(**what, used_s=Fraction(10)))
 
 
 # Rounding

@@ -81,7 +81,7 @@ def test_every_encode_is_in_one_task_and_tasks_are_as_few_as_keep_the_workers_bu
     assert len(made) == plan.encodes
     assert [each.cost for each in plan.order] == sorted((each.cost for each in plan.order), reverse=True)
     for task in plan.order:
-        assert len({shared_part(each.rendition, [each.segment]) for each in plan.encodes_of(task)}) == 1
+        assert len({shared_part(each.rendition, [each.segment]) for each in plan.encodes_of(task)[1]}) == 1
         pixels = [plan.rendition(name).size[0] * plan.rendition(name).size[1] for name in task.renditions]
         assert sum(pixels) <= 2 * max(each.size[0] * each.size[1] for each in plan.video)
     parts = {each.id: shared_part(each, each.segments) for each in plan.video}

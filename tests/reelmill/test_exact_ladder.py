@@ -109,8 +109,8 @@ def test_only_what_is_missing_is_made_again(made: list[int], hard_media: HardMed
     made.clear()
     gone = [(0, 1), (0, 2), (1, 3)]
     for segment, video in gone:
-        encode = job.plan.encode(job.plan.video[video].id, segment)
-        first.workspace.store.delete(f"records/{piece_key(job.source, encode)}.json")
+        key = piece_key(*job.plan.encode(job.plan.video[video].id, segment))
+        first.workspace.store.delete(f"records/{key}.json")
     again = encode_video(job, tmp_path)
     assert sorted(made) == [1, 2]
     assert digests(again) == digests(first)
