@@ -89,7 +89,6 @@ def make_plan(
         rate = nominal_rate(source.video, index) if source.video is not None and index is not None else None
         rungs = by_format.get(packaged[0].name, ())
         outputs.append(_package(source, packaged, profile, rungs, base_name, tracks, rate))
-    order = encode_tasks(video, workers)
     pictures, without_pictures = None, ()
     if profile.pictures is not None:
         careful = whole_because is not None
@@ -100,19 +99,26 @@ def make_plan(
         video=tuple(video),
         tracks=tuple(sorted(tracks.values(), key=lambda track: -track.cost)),
         outputs=tuple(each.model_copy(update=_avi_rate(each, source, index)) for each in outputs),
-        order=order,
-        encoder_threads=_threads(video, workers),
+        order=(),
+        encoder_threads=1,
         source_frames=len(index) if index else None,
         index_origin=index.origin if index else "packets",
-        reasons=(*_reasons(cut, index, video, profile), *_sharing(order)),
+        reasons=tuple(_reasons(cut, index, video, profile)),
         warnings=(*source.warnings, *_warnings(source, index, video, containers), *without_pictures),
         pictures=pictures,
     )
-    if not more:
-        return plan
-    plan = join_plan(plan, probed, profile.video, lambda video, index: cut_video(video, index)[0])
-    order, threads = encode_tasks(plan.video, workers), _threads(plan.video, workers)
-    return plan.model_copy(update={"order": order, "encoder_threads": threads})
+    if more:
+        plan = join_plan(plan, probed, profile.video, lambda video, index: cut_video(video, index)[0])
+    return _in_order(plan, workers)
+
+
+def _in_order(plan: Plan, workers: int) -> Plan:
+    """Return the plan with its encodes as tasks."""
+    order = encode_tasks(plan.video, workers)
+    threads = max(1, workers // max(1, plan.encodes))
+    return plan.model_copy(
+        update={"order": order, "encoder_threads": threads, "reasons": (*plan.reasons, *_sharing(order))}
+    )
 
 
 def _video_renditions(
@@ -242,10 +248,6 @@ def _reasons(cut: Cut, index: FrameIndex | None, video: Sequence[VideoRendition]
         yield "video is copied: the source already is what the format needs"
     elif video and profile.copy_when_fits:
         yield "video is encoded: the source is not what the profile asks for"
-
-
-def _threads(video: Iterable[VideoRendition], workers: int) -> int:
-    return max(1, workers // max(1, sum(len(each.segments) for each in video)))
 
 
 def _sharing(order: Iterable[EncodeTask]) -> Iterable[str]:
