@@ -176,7 +176,7 @@ def _more_careful_plan(
 
 def _encode_and_merge(accepted: AcceptedJob, plan: Plan, workspace: Workspace, draft: Draft, attempt: str) -> Gathered:
     """Run every task of the plan; a format is merged as soon as its own pieces and tracks are done."""
-    gathered = Gathered(plan)
+    gathered = Gathered(plan, pieces_may_change=accepted.profile.quality.better_tries > 0)
     progress = board(attempt)
     quality, stills = accepted.profile.quality, plan.pictures.stills if plan.pictures else ()
     steps = plan.encodes * (2 if quality.measure else 1) + len(plan.tracks) + len(stills) + len(plan.public_names)
@@ -237,7 +237,7 @@ def _submissions(accepted: AcceptedJob, plan: Plan, workspace: Workspace, attemp
         threads = plan.encoder_threads
         if kind == "quality":
             source, encoded = plan.encode(name, number)
-            return partial(measure.submit, source, encoded, made, quality, workspace, threads, attempt)
+            return partial(measure.submit, source, encoded, made, quality, workspace, threads, strict, attempt)
         task = tasks[name, number]
         source, encodes = plan.encodes_of(task)
         return partial(encode.submit, task.label, source, encodes, workspace, threads, strict, attempt)

@@ -131,6 +131,9 @@ class QualityReport(Frozen):
     worst_segment: int = Field(description="Number of the segment of the least VMAF, from 0")
     worst_start_s: float = Field(description="Where it begins in the source")
     worst_vmaf: float = Field(description="Its VMAF")
+    better_segments: int = Field(
+        default=0, description="Segments that were encoded again, to come up to what is wanted"
+    )
 
 
 class ClipReport(Frozen):

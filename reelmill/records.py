@@ -51,6 +51,8 @@ class QualityRecord(FileRecord):
     vmaf: float
     ssim: float
     psnr_db: float
+    tries: int = 0
+    """How often the segment was encoded again to get there."""
 
 
 class TrackRecord(FileRecord):

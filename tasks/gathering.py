@@ -12,10 +12,14 @@ from reelmill.storage.store import Staged
 
 
 class Gathered:
-    """The finished pieces, tracks and outputs of one plan."""
+    """The finished pieces, tracks and outputs of one plan.
 
-    def __init__(self, plan: Plan):
+    Where `pieces_may_change`, a piece is finished when it was measured: it may be another one by then.
+    """
+
+    def __init__(self, plan: Plan, *, pieces_may_change: bool = False):
         self._plan = plan
+        self._pieces_may_change = pieces_may_change
         self._merging: set[str] = set()
         self.pieces: dict[str, list[PieceRecord]] = {video.id: [] for video in plan.video}
         self.tracks: dict[str, TrackRecord] = {}
@@ -29,12 +33,14 @@ class Gathered:
         """Collect what a task of this kind gave for what it is named by."""
         match kind:
             case "encode":
-                for piece in result:
+                for piece in () if self._pieces_may_change else result:
                     self.pieces[piece.rendition].append(piece)
             case "track":
                 self.tracks[name] = result
             case "quality":
-                self.quality.append(result)
+                self.quality.append(result.quality)
+                if self._pieces_may_change:
+                    self.pieces[name].append(result.piece)
             case "stills":
                 self.stills[number] = result
             case "pictures":

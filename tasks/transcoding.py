@@ -15,7 +15,7 @@ from reelmill.cost.prices import money_text, nanos_of
 from reelmill.cost.report import JobCost
 from reelmill.encoding.merge import merge_output as merge_files
 from reelmill.encoding.pieces import encode_segment as encode_pieces
-from reelmill.encoding.quality import measure_segment, quality_reports
+from reelmill.encoding.quality import Measured, measure_segment, quality_reports
 from reelmill.encoding.verify import verify_output
 from reelmill.encoding.whole_tracks import make_track as make_whole_track
 from reelmill.manifest import ClipReport, Manifest, OutputReport, PictureReport, RenditionReport, SourceReport
@@ -75,12 +75,13 @@ def measure_quality(
     wanted: QualitySettings,
     workspace: Workspace,
     threads: int,
+    strict: bool,
     attempt: str,
-) -> QualityRecord:
-    """Compare one segment with the source, unless an earlier run did."""
+) -> Measured:
+    """Compare one segment with the source, unless an earlier run did, and encode it better where that is wanted."""
     return measure_segment(
-        source, encode.rendition, encode.segment, piece, wanted, workspace=workspace, threads=threads, attempt=attempt
-    )  # fmt: skip
+        source, encode, piece, wanted, workspace=workspace, threads=threads, strict=strict, attempt=attempt
+    )
 
 
 @task(name="track", task_run_name="track-{track.id}", cache_policy=NO_CACHE, **RETRY)

@@ -164,12 +164,13 @@ def _codec_options(rendition: VideoRendition, threads: int) -> dict[str, Any]:
     rate = rendition.joined.encoder_rate if rendition.joined else None
     match rendition.codec:
         case "h264":
-            told = {"x264-params": f"fps={rate}"} if rate else {}
+            own = [f"fps={rate}"] * bool(rate) + ["stitchable=1"] * rendition.may_vary
+            told = {"x264-params": ":".join(own)} if own else {}
             return {**preset, "threads": threads, **told} | ({"sc_threshold": 0, "forced-idr": 1} if fixed else {})
         case "hevc":
             pools = f"pools={'none' if threads == 1 else threads}:frame-threads={min(threads, 3)}"
             closed = ":scenecut=0:open-gop=0" if fixed else ""
-            told = f":fps={rate}" if rate else ""
+            told = (f":fps={rate}" if rate else "") + ":info=0" * rendition.may_vary
             options = {**preset, "x265-params": f"log-level=error:{pools}{closed}{told}", "tag:v": "hvc1"}
             return options | ({"forced-idr": 1} if fixed else {})
         case "vp9":

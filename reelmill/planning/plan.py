@@ -129,6 +129,8 @@ class VideoRendition(Frozen):
     denoise: Denoise = "none"
     tone_map: bool = False
     """Whether HDR becomes SDR, in BT.709."""
+    may_vary: bool = False
+    """Whether segments of different quality must fit together, so that one can be encoded better than the others."""
     overlays: tuple[PlannedOverlay, ...] = ()
     subtitles: PlannedSubtitles | None = None
     joined: JoinedPicture | None = None

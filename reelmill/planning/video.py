@@ -85,6 +85,7 @@ def video_rendition(
         bars=shape.bars,
         denoise=wanted.denoise,
         tone_map=tone_map,
+        may_vary=profile.quality.better_tries > 0,
     )
     overlays = planned_overlays(wanted.overlays, images, made.size, made.sample_aspect_ratio, font)
     burned = None
