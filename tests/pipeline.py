@@ -21,7 +21,7 @@ from reelmill.laying_over import laid_over
 from reelmill.manifest import OutputReport
 from reelmill.media.frame_index import FrameIndex, pack_times, unpack_times
 from reelmill.media.source import Source
-from reelmill.planning.joining import Probed, in_one_clock, whole_index
+from reelmill.planning.joining import Probed, whole_index
 from reelmill.planning.plan import EncodeTask, OutputPlan, Plan, VideoRendition
 from reelmill.preparing import (
     AcceptedJob,
@@ -57,7 +57,7 @@ class Prepared:
     @property
     def index(self) -> FrameIndex | None:
         """The times of all frames, as the plan has them."""
-        return whole_index(self.plan, in_one_clock(self.probed) if self.plan.parts else self.probed)
+        return whole_index(self.plan, self.probed)
 
 
 @dataclass(frozen=True, repr=False)

@@ -141,7 +141,9 @@ def join_plan(plan: Plan, probed: Sequence[Probed], wanted: VideoSettings, cut_v
 
 
 def whole_index(plan: Plan, probed: Sequence[Probed]) -> FrameIndex | None:
-    """Return the times of all frames of a job, as its renditions have them."""
+    """Return the times of all frames of a job, as its renditions have them. `probed` is what it was planned of."""
+    if plan.parts:
+        probed = in_one_clock(probed)
     index = probed[0].index
     if index is None or not plan.parts:
         return index
