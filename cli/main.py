@@ -19,6 +19,7 @@ from cli.plan_view import plan_as_json, print_commands, print_plan
 from cli.prefect_server import prefect_server, use_server
 from cli.result_view import print_result
 from cli.submit import submit
+from cli.transfer import transfer
 from reelmill.cost.estimate import Estimate
 from reelmill.errors import InvalidParameter, ReelmillError, one_line
 from reelmill.job import TranscodeJob
@@ -39,6 +40,7 @@ app = App(
 )
 app.command(profiles.app)
 app.command(submit)
+app.command(transfer)
 app.command(jobs.app)
 app.command(catalog.app)
 app.command(intake)
@@ -149,7 +151,7 @@ def _run(accepted: AcceptedJob, *, verbose: bool) -> Manifest:
 def main() -> NoReturn:
     """Run the command line; errors that were expected are one line and a stable exit code."""
     try:
-        if settings().s3_credentials_block:
+        if settings().s3_credentials_block or any(each.credentials_block for each in settings().stores.values()):
             use_server()
             from tasks import s3_credentials as s3_credentials  # loads Prefect, and lets the block be loaded
         code = app(result_action="return_value") or 0

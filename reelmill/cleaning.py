@@ -61,7 +61,7 @@ def sweep(leftover: Leftover) -> bool:
     if leftover.kind == "work":
         return _sweep_job(where)
     if leftover.unpublished is not None:
-        folder = S3Location(where.bucket, "") if isinstance(where, S3Location) else where.parent
+        folder = where.root if isinstance(where, S3Location) else where.parent
         open_store(folder).discard(leftover.unpublished)
     elif isinstance(where, Path):
         shutil.rmtree(where, ignore_errors=True)

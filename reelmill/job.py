@@ -28,7 +28,7 @@ Money = Annotated[Decimal, PlainSerializer(float, when_used="json"), WithJsonSch
 """A number in JSON, and exact here: what a person types has fewer digits than a float keeps."""
 
 
-def _as_form(schema: dict[str, Any]) -> None:
+def as_form(schema: dict[str, Any]) -> None:
     """Order the fields for Prefect's form, and make one that may be empty a plain input there.
 
     A union with null would be shown as two tabs, "str" and "None", and a default of null would be sent. Where a field
@@ -45,7 +45,7 @@ def _as_form(schema: dict[str, Any]) -> None:
 class TranscodeJob(BaseModel):
     """What to make of one source."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, json_schema_extra=_as_form)
+    model_config = ConfigDict(extra="forbid", frozen=True, json_schema_extra=as_form)
 
     source: str = Field(description="Path of the video on the machine that does the work, or s3://bucket/key")
     formats: tuple[FormatName, ...] = Field(
@@ -139,7 +139,7 @@ class TranscodeJob(BaseModel):
         if base is not None:
             base = str(parse_location(base, "source root")) if "://" in base else str(Path(base).resolve())
             source = source.removeprefix(base.rstrip("/"))
-        return f"{source.removeprefix('s3://').lstrip('/')}.reelmill"
+        return f"{source.partition('://')[2] or source.lstrip('/')}.reelmill"
 
     @property
     def base_name(self) -> str:

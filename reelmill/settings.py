@@ -8,7 +8,18 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt, SecretStr, field_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    NonNegativeFloat,
+    NonNegativeInt,
+    PositiveFloat,
+    PositiveInt,
+    SecretStr,
+    StringConstraints,
+    field_validator,
+)
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from reelmill.formats import FormatName
@@ -28,6 +39,22 @@ def _home_dir() -> Path:
 
 def _default_work_dir() -> str:
     return str(_cache_dir())
+
+
+class StoreSettings(BaseModel):
+    """An object store besides the default one. It holds no keys: they come from a block, a profile or boto3's chain."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    endpoint_url: str | None = None
+    region: str | None = None
+    addressing: Literal["auto", "path", "virtual"] = "auto"
+    credentials_block: str | None = None
+    profile: str | None = None
+    """A profile of boto3's own files, `~/.aws/config` and `~/.aws/credentials`."""
+
+
+StoreName = Annotated[str, StringConstraints(pattern=r"^[a-z0-9]{1,32}$")]
 
 
 class Settings(BaseSettings):
@@ -61,6 +88,9 @@ class Settings(BaseSettings):
     )
     price_stored_gb: Annotated[Decimal, Field(ge=0, le=1000)] = Field(
         default=Decimal(0), description="Price of a GB of results, kept for a month"
+    )
+    price_requests_1000: Annotated[Decimal, Field(ge=0, le=1000)] = Field(
+        default=Decimal(0), description="Price of a thousand requests to an object store, counted for transfers"
     )
     keep_unfinished: bool | None = Field(
         default=None,
@@ -113,6 +143,12 @@ class Settings(BaseSettings):
     s3_credentials_block: str | None = Field(
         default=None,
         description="Name of a Prefect block of the type `reelmill-s3-credentials`; boto3's own chain when unset",
+    )
+    stores: dict[StoreName, StoreSettings] = Field(
+        default_factory=dict[str, StoreSettings],
+        description="Other object stores by name, as JSON: "
+        '`{"archive": {"endpoint_url": ..., "region": ..., "addressing": ..., "credentials_block": ..., '
+        '"profile": ...}}`, all but the name may be left out. Their addresses are `s3+archive://bucket/key`',
     )
     s3_buckets: Annotated[tuple[str, ...], NoDecode] = Field(
         default=(), description="Buckets that may be used, with commas between them; all when unset"

@@ -171,7 +171,7 @@ def open_workspace(
     place = work_location() / "jobs" / job_key
     store = open_store(place)
     try:
-        with _lock(store, on_lost, wait_s), _cache(place, job_key) as cache:
+        with hold_lock(store, on_lost, wait_s), _cache(place, job_key) as cache:
             workspace = Workspace(store, cache)
             try:
                 yield workspace
@@ -188,7 +188,8 @@ def open_workspace(
 
 
 @contextmanager
-def _lock(store: Store, on_lost: Callable[[], None], wait_s: float) -> Generator[None]:
+def hold_lock(store: Store, on_lost: Callable[[], None], wait_s: float) -> Generator[None]:
+    """Hold the lock of a job's store while the block runs. JobRunning when another run has it for `wait_s` yet."""
     give_up = time.monotonic() + wait_s
     with ExitStack() as held:
         while True:

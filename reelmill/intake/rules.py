@@ -91,7 +91,9 @@ def is_inside(location: Location, folder: Location) -> bool:
     if isinstance(location, Path) and isinstance(folder, Path):
         return location.is_relative_to(folder)
     if isinstance(location, S3Location) and isinstance(folder, S3Location):
-        return location.bucket == folder.bucket and (not folder.key or f"{location.key}/".startswith(f"{folder.key}/"))
+        return (location.store, location.bucket) == (folder.store, folder.bucket) and (
+            not folder.key or f"{location.key}/".startswith(f"{folder.key}/")
+        )
     return False
 
 
