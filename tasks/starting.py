@@ -91,7 +91,8 @@ def start_upload(job: TranscodeJob, *, queue: Queue | None = None) -> Started:
 def start_transfer(job: TransferJob, *, queue: Queue | None = None) -> tuple[FlowRun, bool]:
     """Have a worker do a transfer; return its run, and whether it is a new one.
 
-    Equal requests of one day have one run for as long as it is not over. Raises JobRejected, ServerUnreachable, NotDeployed.
+    Equal requests of one day have one run for as long as it is not over. Raises JobRejected, ServerUnreachable and
+    NotDeployed.
     """
     accepted = accept_transfer(job)
     parameters = accepted.portable().model_dump(mode="json", exclude_defaults=True)

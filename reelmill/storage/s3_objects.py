@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, cast
-from urllib.parse import urlencode
+from urllib.parse import parse_qsl, urlencode
 
 from reelmill.errors import SourceChanged, SourceNotFound, StoreAccessDenied, StoreConflict, StoreFailed
 from reelmill.storage.digests import content_md5
@@ -87,6 +87,16 @@ def tags_of(where: S3Location, facts: ObjectFacts) -> str:
     with explained(f"tags of {where}"):
         found = client(where.store).get_object_tagging(**named)
     return urlencode([(each["Key"], each["Value"]) for each in found["TagSet"]])
+
+
+def keep_tags(where: S3Location, tags: str) -> None:
+    """Give an object its tags where it has not got them: some servers ignore those of an upload in parts."""
+    wanted = dict(parse_qsl(tags, keep_blank_values=True))
+    with explained(f"tags of {where}"):
+        found = client(where.store).get_object_tagging(Bucket=where.bucket, Key=where.key)
+        if {each["Key"]: each["Value"] for each in found["TagSet"]} != wanted:
+            tag_set: Any = [{"Key": name, "Value": value} for name, value in wanted.items()]
+            client(where.store).put_object_tagging(Bucket=where.bucket, Key=where.key, Tagging={"TagSet": tag_set})
 
 
 def objects_below(where: S3Location) -> Iterator[tuple[str, int, str]]:

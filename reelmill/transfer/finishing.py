@@ -11,13 +11,13 @@ from reelmill.errors import SourceChanged, StoreFailed, VerifyFailed
 from reelmill.storage.local_ranges import publish_file
 from reelmill.storage.location import S3Location
 from reelmill.storage.s3_client import client, explained
-from reelmill.storage.s3_objects import look_at, stored_parts
+from reelmill.storage.s3_objects import keep_tags, look_at, stored_parts
 from reelmill.storage.s3_upload import complete_upload
 from reelmill.storage.s3_wire import Wire
 from reelmill.transfer.beginning import needs_copy
 from reelmill.transfer.checksums import crc32_text, etag_of, fold_crc32
 from reelmill.transfer.copying import Begun, Passed, digest_range
-from reelmill.transfer.ends import SourceFile, look_at_source
+from reelmill.transfer.ends import SourceFile, kept_of, look_at_source
 from reelmill.transfer.job import AcceptedTransfer
 from reelmill.transfer.ledger import PartRecord
 from reelmill.transfer.parts import Part, part_of
@@ -73,6 +73,8 @@ def finish_object(begun: Begun, records: Records, proof: Proof, accepted: Accept
     if not accepted.job.replace:
         needs_copy(begun.source, begun.destination, replaces=False)
     etag = _publish(begun, parts, accepted)
+    if isinstance(begun.destination, S3Location) and (tags := kept_of(begun.source)[2]):
+        keep_tags(begun.destination, tags)
     has_md5 = all(each.md5 and (not each.etag or each.etag == each.md5) for each in parts)
     reads_again = accepted.job.verify == "full" or not has_md5
     if reads_again:
