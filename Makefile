@@ -9,7 +9,7 @@ export UV_PYTHON_DOWNLOADS := never
 unexport VIRTUAL_ENV PYTHONHOME PYTHONPATH
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo demo-s3 test test-faults test-quick lint bench docs lock clean
+.PHONY: help setup demo demo-s3 test test-faults test-quick test-transfer lint bench docs lock clean
 .DELETE_ON_ERROR:
 
 help: ## List the targets
@@ -28,6 +28,10 @@ test: $(READY) ## Run all tests; more options with ARGS="-k name"
 
 test-faults: $(READY) ## Run jobs on a store that fails, 200 of them; another number with FAULT_RUNS=n
 	FAULT_RUNS=$(or $(FAULT_RUNS),200) $(BIN)/pytest -n 2 tests/flows/test_store_faults.py $(ARGS)
+
+test-transfer: $(READY) ## Run transfers of 1,000 parts on stores that fail, and kill 20; other numbers with FAULT_RUNS=n KILL_RUNS=n
+	FAULT_RUNS=$(or $(FAULT_RUNS),8) KILL_RUNS=$(or $(KILL_RUNS),20) $(BIN)/pytest -n 1 \
+	  tests/reelmill/transfer/test_transfer_faults.py tests/cli/test_transfer_command.py $(ARGS)
 
 test-quick: $(READY) ## Run the tests that take seconds
 	$(BIN)/pytest -n 2 -m "not slow" $(ARGS)

@@ -29,16 +29,27 @@ class TransferJob(BaseModel):
         "does the work"
     )
     destination: str = Field(description="The same. One that ends in / is a folder, into which the source's name goes")
-    recursive: bool = Field(default=False, description="Take everything below the source, which is a prefix or folder")
-    replace: bool = Field(default=False, description="Replace what is there with another content; refused otherwise")
+    recursive: bool = Field(
+        default=False,
+        title="Everything below",
+        description="Take everything below the source, which is a prefix or folder",
+    )
+    replace: bool = Field(
+        default=False,
+        title="Replace what is there",
+        description="Replace what is there with another content; refused otherwise",
+    )
     verify: Literal["parts", "full"] = Field(
         default="parts",
         description="parts compares the digest of each part with what the store says it has; full reads all of the "
         "destination again besides",
     )
-    part_size: str = Field(default=AUTO, description="Such as 64MiB, 5 MiB to 5 GiB. auto: chosen for the source")
+    part_size: str = Field(
+        default=AUTO, title="Size of parts", description="Such as 64MiB, 5 MiB to 5 GiB. auto: chosen for the source"
+    )
     concurrency: int | None = Field(
         default=None,
+        title="Parts at once",
         description="How many parts are under way at once. When empty: as many as the settings say",
         json_schema_extra={"minimum": 1, "maximum": _MOST_STREAMS},
     )
@@ -47,6 +58,7 @@ class TransferJob(BaseModel):
     )
     keep_partial: bool = Field(
         default=False,
+        title="Keep what has arrived",
         description="Keep the parts that have arrived when it fails or is cancelled, for the same transfer run again",
     )
 

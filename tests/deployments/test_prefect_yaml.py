@@ -20,6 +20,7 @@ from deployments.automations import AUTOMATIONS
 from reelmill.formats import FORMATS
 from reelmill.job import TranscodeJob
 from reelmill.profiles.loading import builtin_profiles
+from reelmill.transfer.job import TransferJob
 
 ROOT = Path(__file__).parents[2]
 PREFECT_YAML = yaml.safe_load((ROOT / "prefect.yaml").read_text())
@@ -55,6 +56,7 @@ def deployment(api: str, name: str) -> dict[str, Any]:
     [
         ("transcode-video/transcode", "flows.transcode_video.transcode_video", "transcode", "normal", 16, "ENQUEUE"),
         ("transcode-video/on-upload", "flows.transcode_video.transcode_video", "upload", "normal", 16, "ENQUEUE"),
+        ("transfer-object/transfer", "flows.transfer_object.transfer_object", "transfer", "normal", 4, "ENQUEUE"),
         ("sweep-inbox/scheduled", "flows.sweep_inbox.sweep_inbox", "sweep", "high", 1, "CANCEL_NEW"),
     ],
 )
@@ -147,6 +149,31 @@ def test_the_form_is_ordered_and_described_with_choices_as_choices(api: str):
         "formats": [], "damage": "lenient", "copy_when_fits": False, "replace": False, "pictures": False,
     }  # fmt: skip
     assert TranscodeJob.model_validate({"source": "clip.mp4", **defaults}) == TranscodeJob(source="clip.mp4")
+
+
+@pytest.mark.slow
+def test_the_form_of_a_transfer_is_ordered_and_described(api: str):
+    schema = deployment(api, "transfer-object/transfer")["parameter_openapi_schema"]
+    assert list(schema["properties"]) == schema["required"] == ["job"]
+    job = schema["definitions"]["TransferJob"]
+    fields: dict[str, Any] = job["properties"]
+    assert job["required"] == ["source", "destination"]
+    assert [fields[name]["position"] for name in TransferJob.model_fields] == list(range(1, len(fields) + 1))
+    assert {name: each["description"] for name, each in fields.items()} == {
+        name: field.description for name, field in TransferJob.model_fields.items()
+    }
+    assert {name: (each["title"], each["type"], each.get("default")) for name, each in fields.items()} == {
+        "source": ("Source", "string", None),
+        "destination": ("Destination", "string", None),
+        "recursive": ("Everything below", "boolean", False),
+        "replace": ("Replace what is there", "boolean", False),
+        "verify": ("Verify", "string", "parts"),
+        "part_size": ("Size of parts", "string", "auto"),
+        "concurrency": ("Parts at once", "integer", None),
+        "rate_limit": ("Rate limit", "string", None),
+        "keep_partial": ("Keep what has arrived", "boolean", False),
+    }
+    assert fields["verify"]["enum"] == ["parts", "full"]
 
 
 @pytest.mark.slow
