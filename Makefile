@@ -3,6 +3,7 @@
 BIN := .venv/bin
 UV := .cache/uv/bin/uv
 READY := .venv/ready
+PEERS := .cache/peers/ready
 COMPILE := $(UV) pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header -q
 
 export UV_PYTHON_DOWNLOADS := never
@@ -42,7 +43,7 @@ lint: $(READY) ## Check style, types and the direction of imports
 	$(BIN)/pyright
 	$(BIN)/lint-imports --no-logo
 
-bench: $(READY) ## Measure
+bench: $(READY) $(PEERS) ## Measure
 	$(BIN)/python -m bench.run $(ARGS)
 
 docs: $(READY) ## Write the reference pages that are made from the code
@@ -56,6 +57,7 @@ lock: $(UV) ## Write requirements/*.txt anew from pyproject.toml; newer versions
 	$(COMPILE) pyproject.toml --group dev -o requirements/dev.txt $(ARGS)
 	$(COMPILE) pyproject.toml --group fleet -o requirements/fleet.txt $(ARGS)
 	$(COMPILE) --group ecs -o requirements/ecs.txt $(ARGS)
+	$(COMPILE) --group peers -o requirements/peers.txt $(ARGS)
 	$(COMPILE) --group uv -o requirements/uv.txt $(ARGS)
 
 clean: ## Remove all that these targets made, .venv too
@@ -75,6 +77,11 @@ $(UV): requirements/uv.txt
 	rm -rf .cache/uv && "$$found" -m venv .cache/uv
 	.cache/uv/bin/python -m pip install -q --disable-pip-version-check --require-hashes -r requirements/uv.txt
 	@touch $(UV)
+
+$(PEERS): requirements/peers.txt | $(UV) $(READY)
+	@$(UV) venv -q --clear --python .venv/bin/python .cache/peers
+	$(UV) pip sync -q --python .cache/peers/bin/python --require-hashes requirements/peers.txt
+	@touch $(PEERS)
 
 $(READY): pyproject.toml $(wildcard requirements/*.txt) | $(UV)
 	@$(BIN)/python -c '' 2>/dev/null || $(UV) venv -q --clear --python .cache/uv/bin/python .venv

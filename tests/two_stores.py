@@ -82,6 +82,20 @@ class Stores:
         return where
 
 
+def keys_file(folder: Path, far: S3Server) -> Path:
+    """Write the keys to the second store where boto3 looks for a profile's, and return the file."""
+    keys = folder / "credentials"
+    keys.write_text(f"[{FAR}]\naws_access_key_id = {far.access_key}\naws_secret_access_key = {far.secret_key}\n")
+    keys.chmod(0o600)
+    return keys
+
+
+def stores_setting(far: S3Server, *, url: str | None = None) -> str:
+    """Return the setting that names the second store, or a proxy before it."""
+    store = {"endpoint_url": url or far.endpoint_url, "region": far.region, "profile": FAR, "addressing": "path"}
+    return json.dumps({FAR: store})
+
+
 @contextmanager
 def two_stores(
     near: S3Server,
@@ -95,12 +109,9 @@ def two_stores(
     **env: str,
 ) -> Iterator[Stores]:
     """Have this process use both, or proxies before them, for as long as the block runs."""
-    keys = folder / "credentials"
-    keys.write_text(f"[{FAR}]\naws_access_key_id = {far.access_key}\naws_secret_access_key = {far.secret_key}\n")
-    keys.chmod(0o600)
-    store = {"endpoint_url": far_url or far.endpoint_url, "region": far.region, "profile": FAR, "addressing": "path"}
+    keys = keys_file(folder, far)
     set_up = {
-        "AWS_SHARED_CREDENTIALS_FILE": str(keys), "REELMILL_STORES": json.dumps({FAR: store}),
+        "AWS_SHARED_CREDENTIALS_FILE": str(keys), "REELMILL_STORES": stores_setting(far, url=far_url),
         "REELMILL_S3_ENDPOINT_URL": near_url or near.endpoint_url, "REELMILL_S3_ADDRESSING": "path",
         "REELMILL_S3_TIMEOUT_S": "20", **env,
     }  # fmt: skip
