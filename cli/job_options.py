@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Annotated
 
 from cyclopts import Parameter
 
+from reelmill.errors import InvalidParameter
 from reelmill.formats import FormatName
-from reelmill.job import DamagePolicy, TranscodeJob
+from reelmill.job import Clip, DamagePolicy, TranscodeJob
 
 _FORMAT = Parameter(name=["--format", "-f"], negative="", consume_multiple=False)
 
@@ -45,6 +48,9 @@ class JobOptions:
         Image laid over the video at the bottom right: PNG, JPEG, WebP or GIF, a path or s3:// address.
     watermark_text
         Text laid over the video at the bottom left, as it stands.
+    clip
+        Use a part of the source only, to the frame: START-END in seconds or h:mm:ss, such as 10-1:05.5; either may be
+        left out.
     copy_when_fits
         Copy streams that already are what a format needs instead of encoding them again.
     replace
@@ -63,6 +69,7 @@ class JobOptions:
     pictures: Annotated[bool, Parameter(negative="")] = False
     watermark: str | None = None
     watermark_text: str | None = None
+    clip: str | None = None
     copy_when_fits: Annotated[bool, Parameter(negative="")] = False
     replace: Annotated[bool, Parameter(negative="")] = False
 
@@ -72,6 +79,25 @@ class JobOptions:
             source=source, formats=self.format, profile=self.profile, output=self.output, name=self.name,
             segment_s=self.segment_seconds, workers=self.workers, budget=self.budget, damage=self.damage,
             callback_url=self.callback_url, pictures=self.pictures,
+            clip=None if self.clip is None else clip_of(self.clip),
             watermark=self.watermark, watermark_text=self.watermark_text, copy_when_fits=self.copy_when_fits,
             replace=self.replace,
         )  # fmt: skip
+
+
+_TIME = r"(?:(?:(\d+):)?(\d{1,2}):)?(\d+(?:\.\d+)?)"
+_CLIP = re.compile(rf"(?:{_TIME})?-(?:{_TIME})?")
+
+
+def clip_of(text: str) -> Clip:
+    """Read a clip as a person types it. Raises InvalidParameter."""
+    found = _CLIP.fullmatch(text)
+    if found is None:
+        raise InvalidParameter(f"clip: {text[:100]!r} is not START-END; allowed: seconds or h:mm:ss, such as 10-1:05.5")
+    return Clip(start=_seconds(found.groups()[:3]), end=_seconds(found.groups()[3:]))
+
+
+def _seconds(parts: Sequence[str | None]) -> Decimal | None:
+    if parts[2] is None:
+        return None
+    return sum((Decimal(part or 0) * unit for part, unit in zip(parts, (3600, 60, 1), strict=True)), Decimal(0))

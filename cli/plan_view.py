@@ -34,7 +34,10 @@ def print_plan(console: Console, plan: Plan, estimate: Estimate) -> None:
     """Print the plan as tables, and what it is expected to cost."""
     source = plan.source
     frames = "no video" if plan.source_frames is None else f"{plan.source_frames:,} frames"
-    console.print(f"[bold]{escape(source.name)}[/bold]: {source.demuxer}, {float(source.duration_s):.3f} s, {frames}")
+    length = f"{float(source.used_s):.3f} s"
+    if source.clip is not None:
+        length += f" from {float(source.clip.start_s):.3f} s on"
+    console.print(f"[bold]{escape(source.name)}[/bold]: {source.demuxer}, {length}, {frames}")
     video = sum(each.codec != "copy" for each in plan.video)
     encoded = sum(not each.copies for each in plan.tracks if each.kind == "audio")
     console.print(

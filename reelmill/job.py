@@ -24,7 +24,7 @@ _NOT_MADE: Any = {
 }  # fmt: skip
 """What of a profile has no part in what is made: names. An image is known by its content."""
 DamagePolicy = Literal["strict", "lenient", "salvage"]
-Money = Annotated[Decimal, PlainSerializer(float, when_used="json"), WithJsonSchema({"type": "number"})]
+Exact = Annotated[Decimal, PlainSerializer(float, when_used="json"), WithJsonSchema({"type": "number"})]
 """A number in JSON, and exact here: what a person types has fewer digits than a float keeps."""
 
 
@@ -38,8 +38,17 @@ def as_form(schema: dict[str, Any]) -> None:
         field["position"] = position
         if "anyOf" in field:
             [kind] = [each for each in field.pop("anyOf") if each != {"type": "null"}]
-            field |= kind
+            field |= {**kind, **field}
             del field["default"]
+
+
+class Clip(BaseModel):
+    """The part of a source that is used: what begins from `start` to before `end`."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, json_schema_extra=_as_form)
+
+    start: Exact | None = Field(default=None, description="In seconds. When empty: its beginning")
+    end: Exact | None = Field(default=None, description="In seconds. When empty: its end")
 
 
 class TranscodeJob(BaseModel):
@@ -62,6 +71,9 @@ class TranscodeJob(BaseModel):
     )
     name: str | None = Field(
         default=None, title="File name", description="Of the results, without ending. When empty: the source's own"
+    )
+    clip: Annotated[Clip, WithJsonSchema(Clip.model_json_schema())] | None = Field(
+        default=None, description="Use a part of the source only, to the frame. When empty: all of it"
     )
     pictures: bool = Field(
         default=False,
@@ -97,7 +109,7 @@ class TranscodeJob(BaseModel):
         description="In seconds. When empty: chosen for the source",
         json_schema_extra={"minimum": SHORTEST_SEGMENT_S},
     )
-    budget: Money | None = Field(
+    budget: Exact | None = Field(
         default=None,
         description="What a run may cost, in the currency of the prices that are set. It is refused when more is "
         "expected, and stopped when more is spent",
@@ -167,11 +179,22 @@ def check_job(job: TranscodeJob, profile: Profile) -> tuple[FormatName, ...]:
     if len(set(formats)) < len(formats):
         twice = next(each for each in formats if formats.count(each) > 1)
         raise OutputCollision(f"{twice} is asked for twice: two outputs would be {job.base_name}.{twice}")
+    if job.clip is not None:
+        refuse_bad_clip(job.clip)
     source, output = _resolved(job.source_location), _resolved(job.output_location)
     for each in formats:
         if output / f"{job.base_name}.{FORMATS[each].name}" == source:
             raise OutputCollision(f"the output {source.name} would be the source itself")
     return formats
+
+
+def refuse_bad_clip(clip: Clip) -> None:
+    """Raise InvalidParameter for a clip that no source could have."""
+    start, end = clip.start or 0, clip.end
+    if start < 0:
+        raise InvalidParameter(f"clip: start {start} is not allowed; allowed: 0 or more")
+    if end is not None and end <= start:
+        raise InvalidParameter(f"clip: end {end} is not allowed; allowed: more than its start, {start}")
 
 
 def job_key(
@@ -183,7 +206,8 @@ def job_key(
     """
     return content_key(
         source_identity, profile.model_dump_json(exclude=_NOT_MADE),
-        ",".join(sorted(formats)), job.base_name, job.damage, str(job.segment_s), str(job.copy_when_fits), *laid_over,
+        ",".join(sorted(formats)), job.base_name, job.damage, str(job.segment_s), str(job.copy_when_fits),
+        job.clip.model_dump_json() if job.clip else "", *laid_over,
     )  # fmt: skip
 
 

@@ -132,6 +132,13 @@ class QualityReport(Frozen):
     worst_vmaf: float = Field(description="Its VMAF")
 
 
+class ClipReport(Frozen):
+    """The part of the source that was used; times count from its start."""
+
+    start_s: float = Field(description="Where it begins, in seconds")
+    end_s: float | None = Field(description="Where it ends, in seconds; null for the end of the source")
+
+
 class SourceReport(Frozen):
     """The source, as it was probed."""
 
@@ -140,7 +147,8 @@ class SourceReport(Frozen):
     size_bytes: int = Field(description="Size of the source")
     format: str = Field(description="Demuxer it was opened with")
     duration_s: float = Field(description="Duration its container announces, in seconds")
-    frames: int | None = Field(description="Frames of its video; null without video")
+    clip: ClipReport | None = Field(default=None, description="The part that was used; null for all of it")
+    frames: int | None = Field(description="Frames of its video that were used; null without video")
     frames_known_from: Literal["packets", "decode"] = Field(description="How the times of its frames were learned")
 
 

@@ -4,19 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
+from fractions import Fraction
 from pathlib import Path
 
 from reelmill.encoding.scan import scan_frames
 from reelmill.errors import InvalidParameter, InvalidWatermark, OutputCollision, SourceChanged, SourceIncomplete
 from reelmill.formats import FORMATS, FormatName
-from reelmill.job import TranscodeJob, check_job, job_key
+from reelmill.job import Clip, TranscodeJob, check_job, job_key
 from reelmill.manifest import FILE_NAME
 from reelmill.media.fonts import font_digest, refuse_unknown_characters
 from reelmill.media.frame_index import EntryPoint, FrameIndex
 from reelmill.media.images import Image, open_image
-from reelmill.media.probe import clean_entries, probe
+from reelmill.media.probe import clean_entries, probe, streams_with_cues
 from reelmill.media.source import Source
 from reelmill.media.tool import ffmpeg_version
+from reelmill.planning.clip import clipped
 from reelmill.planning.plan import Plan, content_key
 from reelmill.planning.planner import make_plan
 from reelmill.profiles.loading import is_profile_file, load_profile
@@ -161,7 +163,18 @@ def probe_job(accepted: AcceptedJob, attempt: str) -> tuple[Source, FrameIndex |
             index, _ = scan_frames(source, index, attempt=attempt)
         _remembered.clear()
         _remembered[asked] = source, index
-    return _remembered[asked]
+    source, index = _remembered[asked]
+    if accepted.job.clip is None:
+        return source, index
+    return _clipped(source, index if with_video else None, accepted.job.clip, attempt)
+
+
+def _clipped(source: Source, index: FrameIndex | None, clip: Clip, attempt: str) -> tuple[Source, FrameIndex | None]:
+    start_s, end_s = Fraction(clip.start or 0), None if clip.end is None else Fraction(clip.end)
+    shown = frozenset[int]()
+    if source.subtitles:
+        shown = streams_with_cues(source, start_s, end_s or source.duration_s, job_key=attempt)
+    return clipped(source, index, start_s, end_s, shown)
 
 
 def plan_job(

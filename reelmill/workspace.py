@@ -237,7 +237,7 @@ def refuse_full_disk(plan: Plan, output: Location) -> None:
     """
     source = plan.source
     rendition_bytes = {
-        each.id: int(each.bitrate_bps * source.duration_s / 8) if each.bitrate_bps else source.size_bytes
+        each.id: int(each.bitrate_bps * source.used_s / 8) if each.bitrate_bps else source.size_bytes
         for each in plan.video
     }
     outputs_bytes = sum(rendition_bytes[name] for each in plan.outputs for name in each.videos)

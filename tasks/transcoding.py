@@ -18,7 +18,7 @@ from reelmill.encoding.pieces import encode_segment as encode_piece
 from reelmill.encoding.quality import measure_segment, quality_reports
 from reelmill.encoding.verify import verify_output
 from reelmill.encoding.whole_tracks import make_track as make_whole_track
-from reelmill.manifest import Manifest, OutputReport, PictureReport, RenditionReport, SourceReport
+from reelmill.manifest import ClipReport, Manifest, OutputReport, PictureReport, RenditionReport, SourceReport
 from reelmill.media.frame_index import FrameIndex, unpack_times
 from reelmill.media.source import Source
 from reelmill.media.tool import ffmpeg_version
@@ -175,7 +175,8 @@ def post_process(
         wall_s=round(wall_s, 3),
         source=SourceReport(
             file_name=source.name, identity=source.identity, size_bytes=source.size_bytes, format=source.demuxer,
-            duration_s=float(source.duration_s), frames=plan.source_frames, frames_known_from=plan.index_origin,
+            duration_s=float(source.duration_s),
+            clip=_clip_report(source), frames=plan.source_frames, frames_known_from=plan.index_origin,
         ),
         outputs=tuple(reports),
         pictures=tuple(pictures),
@@ -185,6 +186,13 @@ def post_process(
         reasons=plan.reasons,
         warnings=(*plan.warnings, *warnings),
     )  # fmt: skip
+
+
+def _clip_report(source: Source) -> ClipReport | None:
+    if source.clip is None:
+        return None
+    end_s = None if source.clip.end_s is None else round(float(source.clip.end_s), 6)
+    return ClipReport(start_s=round(float(source.clip.start_s), 6), end_s=end_s)
 
 
 @task(name="publish", cache_policy=NO_CACHE, **RETRY)

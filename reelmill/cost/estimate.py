@@ -119,8 +119,8 @@ def _sizes(plan: Plan, speed_of: Callable[[Kind], Speed]) -> Iterator[tuple[str,
 
 
 def _asked_bytes(plan: Plan, rendition: VideoRendition | TrackRendition) -> int:
-    return int((rendition.bitrate_bps or 0) * plan.source.duration_s / 8)
+    return int((rendition.bitrate_bps or 0) * plan.source.used_s / 8)
 
 
 def _milliseconds(plan: Plan) -> int:
-    return int(plan.source.duration_s * 1000)
+    return int(plan.source.used_s * 1000)

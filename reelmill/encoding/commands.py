@@ -144,11 +144,17 @@ def _codec_options(rendition: VideoRendition, threads: int) -> dict[str, Any]:
 
 
 def track_argv(tool: str, source: Source, media: Readable, track: TrackRendition, out: Path) -> Argv:
-    """Make one audio or subtitle track whole, with times that count from the start of the source's container."""
+    """Make one audio or subtitle track whole, with times that count from the start of the source's container.
+
+    Of a clip they count from its start: sound is cut to the sample, and a subtitle that is shown there is cut to it.
+    """
     options: dict[str, Any] = {"copyts": None}
-    if source.start_s:
-        options["itsoffset"] = seconds(-source.start_s)
+    if source.zero_s:
+        options["itsoffset"] = seconds(-source.zero_s)
     stream: Any = _source_input(source, media, **options)[str(track.stream_index)]
+    length_s = source.clip.length_s if source.clip else None
+    if source.clip and track.kind == "audio":
+        stream = stream.filter("atrim", start=0, **({} if length_s is None else {"end": seconds(length_s)}))
     if track.layouts:
         stream = stream.filter("aformat", channel_layouts=track.layouts)
     if track.fills_gaps:
@@ -156,8 +162,22 @@ def track_argv(tool: str, source: Source, media: Readable, track: TrackRendition
     kept: dict[str, Any] = {"map_metadata": -1, "map_chapters": -1, "vn": None, "dn": None, "format": track.container}
     if track.container == "mp4":
         kept["strict"] = "unofficial"  # MP3 at 8 kHz: only a working file
+    if source.clip and track.kind == "subtitle":
+        kept["bsf:s"] = _cut_cues(length_s)
     output = ffmpeg.output(stream, f"file:{out}", **kept, **_track_codec(track))
     return _argv(tool, output)
+
+
+def _cut_cues(length_s: Fraction | None) -> str:
+    """Return the bitstream filters that keep what is shown from 0 to `length_s`, and end it there."""
+    late, end = "", "PTS+DURATION"
+    if length_s is not None:
+        late, end = f"+gte(pts*tb,{seconds(length_s)})", f"min({end},{seconds(length_s)}/TB)"
+    words = {"drop": f"lte(pts+d,0){late}"}, {
+        "pts": "max(PTS,0)", "dts": "max(PTS,0)", "duration": f"{end}-max(PTS,0)",
+    }  # fmt: skip
+    kept, cut = (":".join(f"{name}={value}" for name, value in each.items()).replace(",", "\\,") for each in words)
+    return f"noise={kept},setts={cut}"
 
 
 def _track_codec(track: TrackRendition) -> dict[str, Any]:
@@ -188,7 +208,7 @@ def mux_argv(
     """Join the pieces and the tracks into one output, packets untouched.
 
     `join_list` is the list of `join_list_text`; without it the video is copied from the source, `media`. All times
-    count from the start of the source's container, so that what started late in the source starts late in the output.
+    count from the start of the source's container or of the clip: what started late there starts late in the output.
     """
     container = FORMATS[output.format]
     inputs: list[str] = []
@@ -206,7 +226,7 @@ def mux_argv(
         inputs += ["-i", f"file:{join_list}"]
     elif video is not None and media is not None:
         url, protocols = _address(media)
-        inputs += ["-itsoffset", seconds(-source.start_s), "-f", source.demuxer, "-protocol_whitelist", protocols]
+        inputs += ["-itsoffset", seconds(-source.zero_s), "-f", source.demuxer, "-protocol_whitelist", protocols]
         inputs += ["-format_whitelist", demuxer_whitelist(source.demuxer), "-i", url]
     for track, path in tracks:
         demuxer = "mov" if track.container == "mp4" else "matroska"
@@ -250,9 +270,9 @@ def _labels(source: Source, tracks: Sequence[TrackRendition], muxer: str, *, has
 
 
 def first_frame_s(source: Source, video: VideoRendition) -> Fraction:
-    """Return the time of the first frame, counted from the start of the source's container."""
+    """Return the time of the first frame, counted from the start of the source's container or of the clip."""
     assert source.video is not None
-    return video.first_pts * source.video.time_base - source.start_s
+    return video.first_pts * source.video.time_base - source.zero_s
 
 
 def join_list_text(rendition: VideoRendition, pieces: Sequence[Path]) -> str:
@@ -263,9 +283,10 @@ def join_list_text(rendition: VideoRendition, pieces: Sequence[Path]) -> str:
     """
     lines = ["ffconcat version 1.0"]
     first, total_us = rendition.segments[0].start, 0
+    last = rendition.segments[-1]
     for segment, piece in zip(rendition.segments, pieces, strict=True):
         lines += [f"file '{piece.name}'", "inpoint 0"]
-        if segment.end is not None:
+        if segment.end is not None and segment is not last:
             reached_us = round((segment.end - first) * rendition.time_base * 1_000_000)
             lines.append(f"duration {seconds(Fraction(reached_us - total_us, 1_000_000))}")
             total_us = reached_us
@@ -276,7 +297,7 @@ def metadata_text(source: Source) -> str:
     """Return the source's tags and chapters in ffmpeg's ffmetadata format (`ffmpeg -f ffmetadata`)."""
     lines = [";FFMETADATA1", *(f"{_escaped(key)}={_escaped(value)}" for key, value in source.tags.items())]
     for chapter in source.chapters:
-        start_us, end_us = (round((each - source.start_s) * 1_000_000) for each in (chapter.start_s, chapter.end_s))
+        start_us, end_us = (round((each - source.zero_s) * 1_000_000) for each in (chapter.start_s, chapter.end_s))
         lines += ["[CHAPTER]", "TIMEBASE=1/1000000", f"START={max(start_us, 0)}", f"END={max(end_us, 0)}"]
         lines += [f"title={_escaped(chapter.title)}"] if chapter.title else []
     return "\n".join(lines) + "\n"

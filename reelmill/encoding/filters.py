@@ -114,11 +114,11 @@ def _padded(stream: Any, rendition: VideoRendition) -> Any:
 
 
 def _clock(rendition: VideoRendition, source: Source) -> tuple[Fraction, Fraction]:
-    """Return the time base in which frames count after `trim`, and what they show at the start of the source."""
+    """Return the time base in which frames count after `trim`, and what they show at the start of source or clip."""
     assert source.video is not None
     if rendition.frame_rate:
-        return 1 / rendition.frame_rate, source.start_s - rendition.first_pts * source.video.time_base
-    return source.video.time_base, source.start_s
+        return 1 / rendition.frame_rate, source.zero_s - rendition.first_pts * source.video.time_base
+    return source.video.time_base, source.zero_s
 
 
 def _shown(overlay: PlannedOverlay, zero_s: Fraction) -> dict[str, Any]:

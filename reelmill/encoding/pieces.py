@@ -41,7 +41,9 @@ _NOISE_OF_ENTERING = re.compile(
 def piece_key(source: Source, rendition: VideoRendition, segment: Segment) -> str:
     """Name a piece by what is in it: content, range, recipe, and the code and the ffmpeg that make it."""
     wanted = segment.model_dump_json(exclude={"number"})
-    return content_key("piece", __version__, source.identity, rendition.recipe, wanted, ffmpeg_version())
+    return content_key(
+        "piece", __version__, source.identity, str(source.zero_s), rendition.recipe, wanted, ffmpeg_version()
+    )
 
 
 def encode_segment(

@@ -102,7 +102,7 @@ def _refuse_too_low(
 def _start_s(source: Source, rendition: VideoRendition, segment: Segment) -> float:
     assert source.video is not None
     origin = rendition.first_pts * source.video.time_base if rendition.frame_rate else 0
-    return float(segment.start * rendition.time_base + origin - source.start_s)
+    return float(segment.start * rendition.time_base + origin - source.zero_s)
 
 
 def quality_reports(plan: Plan, records: Sequence[QualityRecord]) -> Iterator[QualityReport]:

@@ -11,12 +11,13 @@ from reelmill.errors import MediaUnreadable
 from reelmill.media.frame_index import FrameIndex, index_fault
 from reelmill.media.source import Source
 from reelmill.media.tool import ffmpeg_path
+from reelmill.planning.clip import clipped_index
 from reelmill.settings import settings
 from reelmill.storage.pinning import opened
 
 
 def scan_frames(source: Source, index: FrameIndex, *, attempt: str) -> tuple[FrameIndex, tuple[str, ...]]:
-    """Return an index of the frames that one plain decoder run yields, and what the decoder complained of.
+    """Return an index of the frames that one plain decoder run yields of a source or its clip, and its complaints.
 
     Keyframes are those of `index`. Frames that come out with times that do not ascend leave a fault in the index.
     """
@@ -34,4 +35,4 @@ def scan_frames(source: Source, index: FrameIndex, *, attempt: str) -> tuple[Fra
         last_duration=max(int(rows[-1][3]), 1), origin="decode", fault=fault,
         entries_are_claims=index.entries_are_claims,
     )  # fmt: skip
-    return found, without_addresses(run.messages)
+    return clipped_index(found, source), without_addresses(run.messages)

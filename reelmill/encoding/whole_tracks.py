@@ -26,7 +26,8 @@ SHORT_BY_S = 0.25
 
 def track_key(source: Source, track: TrackRendition) -> str:
     """Name a track by its content, its recipe, and the code and the ffmpeg that make it."""
-    return content_key("track", __version__, source.identity, track.recipe, ffmpeg_version())
+    clip = source.clip.model_dump_json() if source.clip else ""
+    return content_key("track", __version__, source.identity, clip, track.recipe, ffmpeg_version())
 
 
 def make_track(
@@ -94,7 +95,10 @@ def _shortfall(source: Source, track: TrackRendition, end_s: float, messages: tu
     stream: Stream = next(each for each in (*source.audio, *source.subtitles) if each.index == track.stream_index)
     warnings = [f"{track.id}: the decoder reported: {messages[0]}"] if messages else []
     if track.kind == "audio" and stream.end_s is not None:
-        missing_s = float(stream.end_s - source.start_s) - end_s
+        stops_s = stream.end_s - source.zero_s
+        if source.clip and source.clip.length_s is not None:
+            stops_s = min(stops_s, source.clip.length_s)
+        missing_s = float(stops_s) - end_s
         if missing_s > SHORT_BY_S:
             warnings.append(f"{track.id}: its packets decode to {missing_s:.2f} s less than they announce")
     return tuple(warnings)

@@ -6,7 +6,7 @@ import hashlib
 from array import array
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from itertools import pairwise
 from typing import Literal
@@ -38,6 +38,10 @@ class FrameIndex:
     origin: Origin
     fault: str | None = None
     entries_are_claims: bool = False
+    before: array[int] = field(default_factory=lambda: array("q"))
+    """Times of the source's frames before the first of the index, where it is one of a clip."""
+    stop: int | None = None
+    """Time of the source's first frame after the last of the index, where it is one of a clip."""
 
     def __len__(self) -> int:
         return len(self.times)
@@ -45,6 +49,11 @@ class FrameIndex:
     @property
     def first(self) -> int:
         return self.times[0]
+
+    @property
+    def source_first(self) -> int:
+        """Time of the source's first frame, also where the index is one of a clip."""
+        return self.before[0] if self.before else self.first
 
     @property
     def end(self) -> int:
@@ -71,12 +80,27 @@ class FrameIndex:
         `lead` frames before `pts` must be decoded too (filters that look back). A clean keyframe at or before that
         moment will do; of others, the last but one: the frames after an open one may need what came before it.
         """
-        position = max(bisect_left(self.times, pts) - lead, 0)
-        wanted = self.times[position]
+        position = bisect_left(self.times, pts) - lead
+        if position >= 0:
+            wanted = self.times[position]
+        else:
+            wanted = self.before[max(position, -len(self.before))] if self.before else self.first
         before = bisect_right(self.entries, wanted, key=lambda entry: entry.pts)
         if before and self.entries[before - 1].is_clean:
             return self.entries[before - 1] if before > 1 else None
         return self.entries[before - 2] if before > 2 else None
+
+    def clipped(self, start: int, stop: int | None) -> FrameIndex:
+        """Return the index of the frames that begin from `start` to before `stop`, each shown for as long as it was."""
+        first = bisect_left(self.times, start)
+        last = len(self.times) if stop is None else bisect_left(self.times, stop)
+        times = self.times[first:last]
+        if last >= len(self.times) or not times:
+            return replace(self, times=times, before=self.times[:first])
+        following = self.times[last]
+        return replace(
+            self, times=times, last_duration=following - times[-1], before=self.times[:first], stop=following
+        )
 
     def is_on_grid(self, rate: Fraction) -> bool:
         """Whether the frames lie on a grid of `rate` frames a second, each on a place of its own; places may be empty.

@@ -73,14 +73,22 @@ def probe(pinned: Pinned, *, job_key: str = "probe", salvage: bool = False) -> t
 
 def clean_entries(source: Source, entries: Sequence[int], *, job_key: str = "probe") -> list[bool]:
     """Say of each time, in the time base of the main video, whether it is a keyframe at which decoding may start."""
+    return _asked(source, ["--entries", *map(str, entries)], job_key)["clean"]
+
+
+def streams_with_cues(source: Source, start_s: Fraction, end_s: Fraction, *, job_key: str = "probe") -> frozenset[int]:
+    """Return the numbers of the subtitle streams that show something between two times of the container."""
+    return frozenset(_asked(source, ["--cues", str(start_s), str(end_s)], job_key)["shown"])
+
+
+def _asked(source: Source, question: Sequence[str], job_key: str) -> dict[str, Any]:
     with opened(source.pinned) as media:
-        argv = [sys.executable, "-m", "reelmill.media.probing", str(media), source.name, "--entries"]
-        argv += [str(pts) for pts in entries]
+        argv = [sys.executable, "-m", "reelmill.media.probing", str(media), source.name, *question]
         run = run_tool(argv, job_key=job_key, stall_timeout_s=settings().stall_timeout_s, capture_stdout=True)
     answer = json.loads(run.stdout)
     if "error" in answer:
         raise _rejection(answer["error"], answer["message"])
-    return answer["clean"]
+    return answer
 
 
 def _rejection(code: str, message: str) -> JobRejected:

@@ -2,10 +2,12 @@
 
     python -m reelmill.media.probing SOURCE NAME MAX_PIXELS [--salvage]
     python -m reelmill.media.probing SOURCE NAME --entries PTS...
+    python -m reelmill.media.probing SOURCE NAME --cues START END
 
 The first prints one JSON line (the source and the frame index without its times, or the error), then the times as raw
-64-bit integers; the second whether decoding may start at these times of the main video. SOURCE is a path or an address
-of this machine. `reelmill.media.probe` is the caller.
+64-bit integers; the second whether decoding may start at these times of the main video; the third which subtitle
+streams show something from START to before END, in seconds from the start of the container. SOURCE is a path or an
+address of this machine. `reelmill.media.probe` is the caller.
 """
 
 from __future__ import annotations
@@ -61,6 +63,8 @@ def main(argv: list[str]) -> int:
         media = _media(*argv[:2])
         if argv[2] == "--entries":
             answer = {"clean": [_is_clean_at(media, int(pts)) for pts in argv[3:]]}
+        elif argv[2] == "--cues":
+            answer = {"shown": _streams_with_cues(media, Fraction(argv[3]), Fraction(argv[4]))}
         else:
             answer, times = describe(media, int(argv[2]), salvage="--salvage" in argv[3:])
     except JobRejected as error:
@@ -82,6 +86,21 @@ def _is_clean_at(media: Readable, pts: int) -> bool:
             return False
         codec = video.codec_context
         return is_clean_entry(codec.codec.canonical_name, bytes(packet), bytes(codec.extradata or b""))
+
+
+def _streams_with_cues(media: Readable, start_s: Fraction, end_s: Fraction) -> list[int]:
+    """Return the numbers of the subtitle streams that show something between two times."""
+    shown = set[int]()
+    with _opened(media, demuxer_of(media)) as container, suppress(FFmpegError):
+        zero_s = Fraction(container.start_time or 0, av.time_base)
+        streams = list(container.streams.subtitles)
+        for packet in container.demux(streams) if streams else ():
+            if not packet.size or packet.pts is None:
+                continue
+            begins_s = packet.pts * packet.time_base - zero_s
+            if begins_s < end_s and begins_s + (packet.duration or 0) * packet.time_base > start_s:
+                shown.add(packet.stream_index)
+    return sorted(shown)
 
 
 def _media(address: str, name: str) -> Readable:

@@ -102,8 +102,26 @@ class Chapter(Frozen):
     title: str
 
 
+class ClipSpan(Frozen):
+    """What is used of a source: from `start_s` to before `end_s`, counted from the start of its container.
+
+    Where frames come before or after it, that is the time of a frame: sound and picture begin and end together.
+    `end_s` is None where all is used to the source's end.
+    """
+
+    start_s: Fraction
+    end_s: Fraction | None
+
+    @property
+    def length_s(self) -> Fraction | None:
+        return None if self.end_s is None else self.end_s - self.start_s
+
+
 class Source(Frozen):
-    """One probed source, pinned: see `Pinned` for `identity` and `version`. `location` is a path or an S3 address."""
+    """One probed source, pinned: see `Pinned` for `identity` and `version`. `location` is a path or an S3 address.
+
+    All times are the source's own, also where only a `clip` of it is used.
+    """
 
     location: str
     identity: str
@@ -120,6 +138,19 @@ class Source(Frozen):
     chapters: tuple[Chapter, ...]
     tags: dict[str, str]
     warnings: tuple[str, ...]
+    clip: ClipSpan | None = None
+
+    @property
+    def zero_s(self) -> Fraction:
+        """Return the time that is 0 in what is made of it: the start of its container, or of the clip."""
+        return self.start_s + (self.clip.start_s if self.clip else 0)
+
+    @property
+    def used_s(self) -> Fraction:
+        """Return how much of it is used, in seconds: all, or the clip."""
+        if self.clip is None:
+            return self.duration_s
+        return (self.duration_s if self.clip.end_s is None else self.clip.end_s) - self.clip.start_s
 
     @property
     def name(self) -> str:

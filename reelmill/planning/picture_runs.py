@@ -70,7 +70,7 @@ class _Runs:
 
     def _entry(self, frame: int) -> EntryPoint | None:
         entry = self._index.entry_for(frame, self._lead)
-        near_start = entry is None or (entry.pts - self._index.first) * self._index.time_base < NEAR_START_S
+        near_start = entry is None or (entry.pts - self._index.source_first) * self._index.time_base < NEAR_START_S
         return None if near_start else entry
 
     def _starts_anew(self, began: EntryPoint | None, frames: Sequence[int], entry: EntryPoint | None) -> bool:

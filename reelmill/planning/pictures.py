@@ -77,7 +77,7 @@ def _of_cover(source: Source, wanted: PictureSettings, base_name: str) -> tuple[
         made = PictureSet(
             kind="poster", file_name=_name(base_name, "poster", poster.format), format=poster.format,
             quality=poster.quality, width=poster.width, height=None, frames=(0,), times_s=(Fraction(0),),
-            end_s=source.duration_s,
+            end_s=source.used_s,
         )  # fmt: skip
         stills = Stills(number=0, spans=(Span(entry_s=None, end=None, frames={"poster": (0,)}),), cost=0.1)
         look = PictureLook(stream_index=cover.index, counts_frames=True)
@@ -90,14 +90,14 @@ def _is_usable_cover(stream: OtherStream) -> bool:
 
 
 class _Timeline:
-    """The frames of a video by the time of a player, which counts from the start of the source's container."""
+    """The frames of a video by the time of a player, which counts from the start of the container, or of the clip."""
 
     def __init__(self, source: Source, video: VideoStream, index: FrameIndex):
         self._index = index
         self._video = video
-        self._base, self._origin_s = index.time_base, source.start_s
-        self.first_s = index.first * index.time_base - source.start_s
-        self.end_s = index.end * index.time_base - source.start_s
+        self._base, self._origin_s = index.time_base, source.zero_s
+        self.first_s = index.first * index.time_base - source.zero_s
+        self.end_s = index.end * index.time_base - source.zero_s
 
     @property
     def duration_s(self) -> Fraction:

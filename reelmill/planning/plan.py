@@ -32,11 +32,8 @@ class Segment(Frozen):
     times_digest: str | None
     keyframes: tuple[int, ...] = ()
     """Times inside the range at which the encoder must begin anew, besides the first."""
-
-    @property
-    def is_whole(self) -> bool:
-        """Whether the segment is everything there is."""
-        return self.number == 0 and self.end is None
+    is_whole: bool = False
+    """Whether the segment is everything there is in the source."""
 
 
 class PlannedOverlay(Frozen):

@@ -107,7 +107,7 @@ def segments_of(index: FrameIndex, boundaries: Sequence[int], lead: int = 0) -> 
     `lead` frames before each segment are decoded too, for filters that look back.
     """
     starts = [index.first, *boundaries]
-    ends: list[int | None] = [*boundaries, None]
+    ends: list[int | None] = [*boundaries, index.stop]
     return tuple(
         _segment(number, start, end, index, start, index.within(start, end), lead)
         for number, (start, end) in enumerate(zip(starts, ends, strict=True))
@@ -119,7 +119,8 @@ def resampled_segments_of(index: FrameIndex, boundaries: Sequence[int], rate: Fr
 
     The filter's grid hangs on the first frame, not on where decoding starts, so the pieces meet as they would in one
     run, and frames that are on a grid already stay what they are.
-    Only the last frame's time depends on how long the source says it is shown, so the last digest is left open.
+    Only the last frame's time depends on how long the source says it is shown, so the last digest is left open, but
+    for a clip that ends earlier.
     """
     times = resample_times(index, rate)
     starts = [(times[0], index.first)]
@@ -127,12 +128,13 @@ def resampled_segments_of(index: FrameIndex, boundaries: Sequence[int], rate: Fr
         tick = round((boundary - index.first) * index.time_base * rate)
         if starts[-1][0] < tick <= times[-1]:
             starts.append((tick, boundary))
-    ends: list[int | None] = [*(tick for tick, _ in starts[1:]), None]
+    stop = None if index.stop is None else times[-1] + 1
+    ends: list[int | None] = [*(tick for tick, _ in starts[1:]), stop]
     segments = tuple(
         _segment(number, tick, end, index, pts, _between(times, tick, end), lead=FILTER_LEAD_FRAMES)
         for number, ((tick, pts), end) in enumerate(zip(starts, ends, strict=True))
     )
-    return (*segments[:-1], segments[-1].model_copy(update={"times_digest": None}))
+    return segments if stop else (*segments[:-1], segments[-1].model_copy(update={"times_digest": None}))
 
 
 def _between(times: array[int], start: int, end: int | None) -> array[int]:
@@ -142,8 +144,8 @@ def _between(times: array[int], start: int, end: int | None) -> array[int]:
 def _segment(
     number: int, start: int, end: int | None, index: FrameIndex, source_pts: int, times: array[int], lead: int
 ) -> Segment:
-    entry = index.entry_for(source_pts, lead) if number else None
-    if entry and (entry.pts - index.first) * index.time_base < NEAR_START_S:
+    entry = index.entry_for(source_pts, lead) if number or index.before else None
+    if entry and (entry.pts - index.source_first) * index.time_base < NEAR_START_S:
         entry = None
     return Segment(
         number=number,
@@ -152,4 +154,5 @@ def _segment(
         entry_s=entry.pts * index.time_base if entry else None,
         frames=len(times),
         times_digest=times_digest(times, start),
+        is_whole=not number and end is None and not index.before,
     )

@@ -9,6 +9,7 @@ from typing import Any
 from reelmill.errors import InvalidProfile, NoAudioStream
 from reelmill.formats import Format
 from reelmill.media.source import AudioStream, Source, Stream, SubtitleStream
+from reelmill.planning.clip import refuse_copied_clip
 from reelmill.planning.plan import LeftOut, TrackRendition
 from reelmill.profiles.encoders import AUDIO_ENCODERS, CONTAINER_SAMPLE_RATES
 from reelmill.profiles.profile import Profile, codec_for
@@ -41,9 +42,12 @@ def _first_choice(tracks: tuple[AudioStream, ...]) -> AudioStream:
 def _audio_rendition(source: Source, track: AudioStream, format: Format, profile: Profile) -> TrackRendition:
     codec = codec_for(format.name, profile)[1]
     wanted = profile.audio
-    late = track.start_s is not None and track.start_s - source.start_s > Fraction(1, 1000)
+    late = track.start_s is not None and track.start_s - source.zero_s > Fraction(1, 1000)
     must_fill = late and not format.audio_times
-    copies = codec == "copy" or (profile.copy_when_fits and _already_fits(track, codec, profile) and not must_fill)
+    if codec == "copy":
+        refuse_copied_clip(source, profile, "audio")
+    may_copy = profile.copy_when_fits and source.clip is None
+    copies = codec == "copy" or (may_copy and _already_fits(track, codec, profile) and not must_fill)
     if codec == "copy" and track.codec not in format.audio_codecs:
         held = ", ".join(format.audio_codecs)
         raise InvalidProfile(
@@ -60,7 +64,7 @@ def _audio_rendition(source: Source, track: AudioStream, format: Format, profile
         "language": track.language,
         "title": track.title,
         "dispositions": track.dispositions,
-        "cost": 0.0 if copies else float(source.duration_s) * track.channels * _AUDIO_COST_S,
+        "cost": 0.0 if copies else float(source.used_s) * track.channels * _AUDIO_COST_S,
     }
     if copies:
         return TrackRendition(id=f"copy-audio-{track.index}", **common)

@@ -12,6 +12,7 @@ from reelmill.formats import Format
 from reelmill.media.frame_index import FrameIndex
 from reelmill.media.images import Image
 from reelmill.media.source import Source, VideoStream
+from reelmill.planning.clip import refuse_copied_clip
 from reelmill.planning.picture import layout, planned_overlays
 from reelmill.planning.plan import VideoRendition
 from reelmill.profiles.encoders import VIDEO_ENCODERS, VideoEncoder
@@ -35,7 +36,10 @@ def video_rendition(
     assert video is not None
     codec = codec_for(format.name, profile)[0]
     assert codec is not None
-    fits = profile.copy_when_fits and not format.packaged and can_copy(video, index, format, profile)
+    if codec == "copy":
+        refuse_copied_clip(source, profile, "video")
+    may_copy = profile.copy_when_fits and not format.packaged and source.clip is None
+    fits = may_copy and can_copy(video, index, format, profile)
     if codec == "copy" or fits:
         return _copy(video, index, format, profile)
     encoder = VIDEO_ENCODERS[codec]

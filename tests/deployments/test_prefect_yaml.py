@@ -129,6 +129,7 @@ def test_the_form_is_ordered_and_described_with_choices_as_choices(api: str):
         "profile": ("Profile", "string"),
         "output": ("Output", "string"),
         "name": ("File name", "string"),
+        "clip": ("Clip", "object"),
         "pictures": ("Take pictures", "boolean"),
         "watermark": ("Watermark", "string"),
         "watermark_text": ("Text of the watermark", "string"),
