@@ -18,7 +18,8 @@ from reelmill.storage.local import DRAFT_PREFIX
 from reelmill.storage.location import Location, S3Location, known_location
 from reelmill.storage.opening import open_store
 from reelmill.storage.store import Unpublished
-from reelmill.workspace import Workspace, work_location
+from reelmill.storage.working import work_location
+from reelmill.workspace import Workspace
 
 _OF_RUNS = ("job-*", "work-*")
 

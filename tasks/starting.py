@@ -20,9 +20,9 @@ from prefect.exceptions import ObjectNotFound, PrefectHTTPStatusError
 from reelmill.errors import NotDeployed, ServerUnreachable
 from reelmill.job import TranscodeJob
 from reelmill.manifest import Manifest
-from reelmill.planning.plan import content_key
 from reelmill.preparing import AcceptedJob, accept_job
 from reelmill.publishing import finished_manifest
+from reelmill.storage.digests import content_key
 from reelmill.storage.pinning import release
 from reelmill.transfer.job import TransferJob, accept_transfer
 

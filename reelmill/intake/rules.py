@@ -10,7 +10,7 @@ from reelmill.job import TranscodeJob
 from reelmill.manifest import FILE_NAME
 from reelmill.settings import settings
 from reelmill.storage.location import Location, S3Location, parse_location
-from reelmill.workspace import work_location
+from reelmill.storage.working import work_location
 
 _DEFAULT_OUTPUT_SUFFIX = ".reelmill"
 

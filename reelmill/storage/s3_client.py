@@ -11,6 +11,7 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Any, cast
 
 import boto3
+import botocore.session
 from botocore.config import Config
 from botocore.exceptions import (
     BotoCoreError,
@@ -24,6 +25,7 @@ from botocore.exceptions import (
     ProfileNotFound,
 )
 from botocore.httpsession import get_cert_path
+from botocore.loaders import create_loader
 from urllib3.exceptions import HTTPError
 
 from reelmill.errors import (
@@ -93,8 +95,16 @@ def _client(name: str) -> S3Client:
     )
     credentials: Any = load_credentials(store.credentials_block) if store.credentials_block else {}
     with explained("the S3 client"):
-        session = boto3.Session(region_name=store.region, profile_name=store.profile, **credentials)
+        core = botocore.session.Session(profile=store.profile)
+        core.register_component("data_loader", _service_models())
+        session = boto3.Session(botocore_session=core, region_name=store.region, **credentials)
         return session.client("s3", endpoint_url=store.endpoint_url, config=config)
+
+
+@lru_cache(maxsize=1)
+def _service_models() -> Any:
+    """Return botocore's descriptions of S3, which take more memory than anything else: one for all clients."""
+    return create_loader()
 
 
 def store_settings(name: str) -> StoreSettings:

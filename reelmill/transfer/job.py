@@ -9,9 +9,9 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from reelmill.errors import InvalidParameter, InvalidUri, OutputCollision
-from reelmill.job import as_form
-from reelmill.planning.plan import content_key
+from reelmill.forms import as_form
 from reelmill.settings import settings
+from reelmill.storage.digests import content_key
 from reelmill.storage.location import Location, S3Location, parse_location
 from reelmill.transfer.parts import parse_size
 

@@ -16,9 +16,9 @@ from reelmill.storage.ledger import Note, write_note
 from reelmill.storage.location import Location
 from reelmill.storage.opening import open_store
 from reelmill.storage.store import Store, leaves_to_sweep
-from reelmill.workspace import Workspace, hold_lock, work_location
+from reelmill.storage.working import hold_lock, remove_work, work_location
 
-_FOLDER = "records"  # what `Workspace.remove` removes, and so `reelmill clean`
+_FOLDER = "records"  # what `remove_work` removes, and so `reelmill clean`
 
 
 class PartRecord(Frozen):
@@ -89,7 +89,7 @@ class Ledger:
 
     def remove(self) -> None:
         """Remove everything; what can't be removed now is left to `reelmill clean`."""
-        Workspace(self.store, Path()).remove()
+        remove_work(self.store)
 
 
 def object_name(destination: Location) -> str:

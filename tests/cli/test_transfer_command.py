@@ -19,7 +19,7 @@ import pytest
 from reelmill.settings import settings
 from reelmill.storage.location import S3Location
 from reelmill.storage.opening import open_store
-from reelmill.workspace import work_location
+from reelmill.storage.working import work_location
 from tests.two_store_fixtures import far, other_ministack, s3_clients, source, stores
 from tests.two_stores import FAR, MIB, Stores, noise
 

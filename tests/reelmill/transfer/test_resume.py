@@ -14,10 +14,10 @@ from reelmill.cleaning import find_leftovers, sweep
 from reelmill.errors import JobCancelled, SourceChanged
 from reelmill.storage.location import S3Location
 from reelmill.storage.opening import open_store
+from reelmill.storage.working import work_location
 from reelmill.transfer import copying, running
 from reelmill.transfer.job import TransferJob, accept_transfer
 from reelmill.transfer.ledger import PartRecord, object_name, open_ledger
-from reelmill.workspace import work_location
 from tests.live_jobs import files_below
 from tests.two_stores import MIB, Stores, noise, transfer
 

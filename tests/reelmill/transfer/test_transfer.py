@@ -23,12 +23,12 @@ from reelmill.errors import (
 from reelmill.media.tool_jobs import cancel_job
 from reelmill.storage.location import S3Location, known_location, parse_location
 from reelmill.storage.opening import open_store
+from reelmill.storage.working import work_location
 from reelmill.transfer.checksums import crc32_text
 from reelmill.transfer.job import TransferJob, accept_transfer
 from reelmill.transfer.ledger import open_ledger
 from reelmill.transfer.plan import plan_transfer
 from reelmill.transfer.running import run_here
-from reelmill.workspace import work_location
 from tests.live_jobs import files_below
 from tests.two_stores import MIB, Stores, noise, transfer
 

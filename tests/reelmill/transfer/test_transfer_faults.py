@@ -15,8 +15,8 @@ import pytest
 from reelmill.cleaning import find_leftovers, sweep
 from reelmill.errors import JobRejected, SourceChanged, StoreFailed, VerifyFailed
 from reelmill.storage.opening import open_store
+from reelmill.storage.working import work_location
 from reelmill.transfer import parts
-from reelmill.workspace import work_location
 from tests.fault_proxy import FaultProxy
 from tests.faults import KINDS, Fault, Faults, ProxiedRequest
 from tests.s3_servers import S3Server
