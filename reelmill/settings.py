@@ -202,6 +202,15 @@ class Settings(BaseSettings):
     intake_sweep_timezone: str = Field(
         default="UTC", description="Time zone of that expression, such as `Europe/Berlin`"
     )
+    mirror_source: str | None = Field(
+        default=None, description="Folder or `s3://bucket/prefix` that is copied elsewhere by a schedule"
+    )
+    mirror_destination: str | None = Field(
+        default=None, description="Where it is copied to; what is there with another content is replaced"
+    )
+    mirror_cron: str = Field(
+        default="0 3 * * *", description="When, as a cron expression in `REELMILL_INTAKE_SWEEP_TIMEZONE`"
+    )
     intake_host: str = Field(default="127.0.0.1", description="Address that notifications may be pushed to by HTTP")
     intake_port: NonNegativeInt = Field(default=4280, le=65535, description="Port of that address; any when 0")
 

@@ -60,7 +60,7 @@ When they are raised: [alarms](service.md#alarms).
 
 _OF_OBJECT_STORAGE = ("s3_", "stores", "source_cache_")
 _OF_PRICES = "price_"
-_OF_INTAKE = "intake_"
+_OF_INTAKE = ("intake_", "mirror_")
 _OF_ALARMS = "alarm_"
 _TABLE_HEAD = "| Variable | Meaning | Default |\n| --- | --- | --- |\n"
 

@@ -7,6 +7,7 @@ import os
 import re
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ import reelmill
 from cli.service_home import ask
 from deployments.apply import WORK_POOL
 from deployments.automations import AUTOMATIONS
+from deployments.schedule import mirror_schedule
 from reelmill.formats import FORMATS
 from reelmill.job import TranscodeJob
 from reelmill.profiles.loading import builtin_profiles
@@ -36,6 +38,9 @@ def api(prefect_server: str) -> str:
         "PREFECT_API_URL": prefect_server,
         "REELMILL_INTAKE_SWEEP_CRON": "5 10,12,16,18 * * 1-5",
         "REELMILL_INTAKE_SWEEP_TIMEZONE": "Europe/Berlin",
+        "REELMILL_MIRROR_SOURCE": "s3://videos/2024",
+        "REELMILL_MIRROR_DESTINATION": "s3://films/2024",
+        "REELMILL_MIRROR_CRON": "30 2 * * *",
     }
     for _ in range(2):
         done = subprocess.run(
@@ -95,6 +100,22 @@ def test_the_sweep_has_the_schedule_of_the_settings_and_rests_without_an_inbox(a
         "queue": ("bulk", ["high", "normal", "bulk"]),
     }
     assert all(each["description"] for each in fields.values())
+
+
+@pytest.mark.slow
+def test_the_mirror_has_the_schedule_and_the_job_of_the_settings(api: str):
+    found = deployment(api, "transfer-object/mirror")
+    job = {"source": "s3://videos/2024", "destination": "s3://films/2024", "recursive": True, "replace": True}
+    assert found["parameters"] == {"job": job}
+    assert TransferJob.model_validate(job).replace
+    [schedule] = found["schedules"]
+    assert (schedule["active"], schedule["schedule"]["cron"]) == (True, "30 2 * * *")
+    assert found["concurrency_options"]["collision_strategy"] == "CANCEL_NEW"
+
+
+def test_nothing_is_mirrored_unless_both_ends_are_set(set_to: Callable[..., None]):
+    set_to(mirror_source="s3://videos/2024")
+    assert mirror_schedule() == {"cron": "0 3 * * *", "timezone": "UTC", "active": False, "parameters": {}}
 
 
 @pytest.mark.slow
