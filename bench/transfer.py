@@ -9,7 +9,6 @@ import time
 from collections.abc import Mapping
 from contextlib import ExitStack, closing
 from dataclasses import asdict, dataclass
-from functools import partial
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -17,7 +16,7 @@ from typing import Any
 import psutil
 from boto3.s3.transfer import TransferConfig
 
-from bench.measuring import Usage, interleave, measure, median_of, median_ratio, most_by_others
+from bench.measuring import Round, Usage, measure, median_of, median_ratio, most_by_others
 from bench.results import Figure, Result, Table
 from bench.workbench import Workbench
 from tests.s3_servers import S3Server, ceph_server, ministack_server
@@ -26,10 +25,12 @@ from tests.two_stores import FAR, keys_file, stores_setting
 PEERS = Path(__file__).parents[1] / ".cache" / "peers" / "bin"
 """Where `make bench` puts the other tools."""
 _BUCKET, _KEY = "bench", "source.bin"
-_SIZE_BYTES, _QUICK_BYTES = 2 << 30, 40 << 20
+_SIZE_BYTES, _QUICK_BYTES = 1 << 30, 40 << 20
 _PART_BYTES = 16 << 20
 _STREAMS = 8
 _SAMPLE_EVERY_S = 0.05
+_WITHIN_S = 90.0
+_REST_S = 3.0
 _OURS, _BY_STORE, _RCLONE = "reelmill transfer", "reelmill transfer, one store (UploadPartCopy)", "rclone copyto"
 _MEMORY_SHARE = 1 / 3
 
@@ -70,11 +71,7 @@ def measure_transfer(bench: Workbench) -> Result:
         bench.say("starting two servers")
         places = Places(servers.enter_context(serve()), servers.enter_context(serve()), folder)
         _prepare(places, size)
-        rounds = interleave(
-            bench.rounds,
-            {name: partial(_copy, places, size, name, line) for name, line in _lines(places).items()},
-            bench.say,
-        )
+        rounds, hung = _take_turns(bench, places, size)
     crossing = [name for name in rounds[0] if name not in (_OURS, _BY_STORE)]
     fastest = min(crossing, key=lambda name: median_of(rounds, name))
     figures = [
@@ -105,10 +102,30 @@ def measure_transfer(bench: Workbench) -> Result:
         notes=(
             f"The fastest other tool was {fastest}. Wall time is from the start of the command to its end.",
             *([f"Not there: {', '.join(missing)}."] if missing else []),
+            *([f"Not done after {_WITHIN_S:.0f} s, and left out: {', '.join(hung)}."] if hung else []),
             f"The rest of the machine, the servers among it, used up to {most_by_others(rounds):.0%} of the cores.",
         ),
         raw={"size_bytes": size, "rounds": [{name: asdict(each) for name, each in taken.items()} for taken in rounds]},
     )  # fmt: skip
+
+
+def _take_turns(bench: Workbench, places: Places, size: int) -> tuple[list[Round], list[str]]:
+    """Run every tool once, then all again; one that hangs is left out, and named."""
+    lines, rounds, hung = _lines(places), list[Round](), list[str]()
+    for number in range(1, bench.rounds + 1):
+        taken: Round = {}
+        for name, line in lines.items():
+            if name in hung:
+                continue
+            try:
+                taken[name] = _copy(places, size, name, line)
+            except TimeoutError:
+                hung.append(name)
+                bench.say(f"round {number}, {name}: not done after {_WITHIN_S:.0f} s")
+                continue
+            bench.say(f"round {number}, {name}: {taken[name].wall_s:.2f} s, CPU {taken[name].cpu_s:.2f} s")
+        rounds.append(taken)
+    return [{name: each for name, each in taken.items() if name not in hung} for taken in rounds], hung
 
 
 def _lines(places: Places) -> dict[str, list[Command]]:
@@ -181,14 +198,17 @@ def _copy(places: Places, size: int, name: str, line: list[Command]) -> Usage:
         if found["ContentLength"] != size or (name == _OURS and found["ETag"] != wanted["ETag"]):
             raise RuntimeError(f"{name}: the copy is not the source")
         there.delete_object(Bucket=_BUCKET, Key="copy.bin")
-    time.sleep(1 if size == _QUICK_BYTES else 10)  # Ceph gives the room back, not in the next tool's time
+    time.sleep(_REST_S)  # Ceph gives the room back, not in the next tool's time
     return Taken(**asdict(usage), peak_mb=peak)
 
 
 def _run(folder: Path, line: list[Command]) -> float:
-    """Run the command, or the two of a pipe, and return the most memory in MB. RuntimeError when one of them fails."""
+    """Run the command, or the two of a pipe, and return the most memory in MB.
+
+    RuntimeError when one of them fails; TimeoutError, after killing it, when it hangs.
+    """
     running: list[subprocess.Popen[Any]] = []
-    peak = 0
+    peak, began = 0, time.monotonic()
     with (folder / "errors").open("w+b") as errors:
         for argv, env in line:
             stdin = running[-1].stdout if running else subprocess.DEVNULL
@@ -200,6 +220,11 @@ def _run(folder: Path, line: list[Command]) -> float:
         while any(each.poll() is None for each in running):
             peak = max(peak, sum(_memory(each.pid) for each in running))
             time.sleep(_SAMPLE_EVERY_S)
+            if time.monotonic() - began > _WITHIN_S:
+                for each in running:
+                    each.kill()
+                    each.wait()
+                raise TimeoutError
         if any(each.returncode for each in running):
             errors.seek(0)
             raise RuntimeError(f"{line[0][0][0]}: {errors.read()[-2000:].decode(errors='replace')}")

@@ -18,7 +18,7 @@ def sweep_schedule() -> dict[str, object]:
 
 
 def mirror_schedule() -> dict[str, object]:
-    """Return `cron`, `timezone`, `active`, and the `job`: none, and not active, unless both ends are set.
+    """Return `cron`, `timezone`, `active`, and the `job`: empty, and not active, unless both ends are set.
 
     Raises JobRejected where they can't be.
     """
@@ -28,10 +28,10 @@ def mirror_schedule() -> dict[str, object]:
         mirror = TransferJob(
             source=wanted.mirror_source, destination=wanted.mirror_destination, recursive=True, replace=True
         )
-        job = {"job": accept_transfer(mirror).portable().model_dump(mode="json", exclude_defaults=True)}
+        job = accept_transfer(mirror).portable().model_dump(mode="json", exclude_defaults=True)
     return {
         "cron": wanted.mirror_cron,
         "timezone": wanted.intake_sweep_timezone,
         "active": bool(job),
-        "parameters": job,
+        "job": job,
     }

@@ -54,7 +54,9 @@ class TransferJob(BaseModel):
         json_schema_extra={"minimum": 1, "maximum": _MOST_STREAMS},
     )
     rate_limit: str | None = Field(
-        default=None, description="Bytes a second, such as 50MB or 20MiB. When empty: as fast as it goes"
+        default=None,
+        title="Rate limit",
+        description="Bytes a second, such as 50MB or 20MiB. When empty: as fast as it goes",
     )
     keep_partial: bool = Field(
         default=False,

@@ -115,7 +115,7 @@ def test_the_mirror_has_the_schedule_and_the_job_of_the_settings(api: str):
 
 def test_nothing_is_mirrored_unless_both_ends_are_set(set_to: Callable[..., None]):
     set_to(mirror_source="s3://videos/2024")
-    assert mirror_schedule() == {"cron": "0 3 * * *", "timezone": "UTC", "active": False, "parameters": {}}
+    assert mirror_schedule() == {"cron": "0 3 * * *", "timezone": "UTC", "active": False, "job": {}}
 
 
 @pytest.mark.slow
