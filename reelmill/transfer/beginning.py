@@ -85,17 +85,22 @@ def _begin(
         headers, metadata, tags, warning = kept_of(source)
         warnings += [warning] if warning else []
         ledger.begin(name, beginning, None)  # before anything is open, so that a killed run's upload is found
-        token = begin_copy(destination, headers, metadata, tags).as_json()
+        upload = begin_copy(destination, headers, metadata, tags)
+        token = upload.as_json()
         note = Note(str(destination.root), destination.key, token)
     else:
         draft = destination.parent / f"{DRAFT_PREFIX}{accepted.key[:16]}-{name[:8]}" / "draft.part"
         token, note = str(draft), Note(str(destination.parent), destination.name, str(draft.parent))
         make_hollow(draft, source.size_bytes)
     beginning = beginning.model_copy(update={"token": token})
-    ledger.begin(name, beginning, note)
-    return Start(
-        _begun(source, destination, beginning, in_one_store(source.location, destination)), {}, tuple(warnings)
-    )
+    begun = _begun(source, destination, beginning, in_one_store(source.location, destination))
+    try:
+        ledger.begin(name, beginning, note)
+    except BaseException:  # nobody would know of it
+        with leaves_to_sweep(f"an unfinished copy to {destination}"):
+            end_copy(begun.target)
+        raise
+    return Start(begun, {}, tuple(warnings))
 
 
 def _difference(earlier: Beginning, source: SourceFile, accepted: AcceptedTransfer) -> str | None:
@@ -146,6 +151,14 @@ def _in_draft(
         return {number: record for (number, record), fits in zip(noted.items(), intact, strict=True) if fits}
 
 
+def end_copy(target: Target) -> None:
+    """Abort an upload, or remove a draft."""
+    if isinstance(target.place, Upload):
+        abort_upload(target.place)
+    else:
+        shutil.rmtree(target.place.parent, ignore_errors=True)
+
+
 def discard(beginning: Beginning, destination: Location, ledger: Ledger) -> None:
     """Remove what an object's copy left open, and its records; what can't be removed now, `reelmill clean` sweeps."""
     name = object_name(destination)
@@ -158,4 +171,4 @@ def discard(beginning: Beginning, destination: Location, ledger: Ledger) -> None
         elif noted := ledger.store.stat(f"records/{name}.json"):  # killed while the store was asked to open one
             younger_s = noted.age_s + _CLOCKS_STEP_S
             S3Store(destination.root).abort_uploads(destination.key, younger_than_s=younger_s)
-        ledger.forget(name)
+        ledger.forget(name, beginning.token)

@@ -12,10 +12,10 @@ from pydantic import ValidationError
 
 from reelmill.media.source import Frozen
 from reelmill.storage.at_once import at_once
-from reelmill.storage.ledger import Note, write_note
-from reelmill.storage.location import Location
+from reelmill.storage.ledger import Note, read_notes, remove_note, write_note
+from reelmill.storage.location import Location, known_location
 from reelmill.storage.opening import open_store
-from reelmill.storage.store import Store, leaves_to_sweep
+from reelmill.storage.store import Store, Unpublished, leaves_to_sweep
 from reelmill.storage.working import hold_lock, remove_work, work_location
 
 _FOLDER = "records"  # what `remove_work` removes, and so `reelmill clean`
@@ -81,15 +81,27 @@ class Ledger:
         """Remove the records of an object's parts: they are no use, and must not be taken for one."""
         self.store.remove_all(f"{_FOLDER}/{name}/")
 
-    def forget(self, name: str) -> None:
-        """Remove an object's records."""
+    def forget(self, name: str, token: str) -> None:
+        """Remove an object's records, and the note of what was open for it."""
         with leaves_to_sweep(f"records in {self.store.location}"):
+            remove_note(self.store, note_token(token))
             self.store.remove_all(f"{_FOLDER}/{name}/")
             self.store.delete(f"{_FOLDER}/{name}.json")
+
+    def end_open(self) -> None:
+        """End whatever is noted as open, also what an earlier run began and this one never came to."""
+        for _, note in read_notes(self.store):
+            with leaves_to_sweep(f"an unfinished copy to {note.location}/{note.key}"):
+                open_store(known_location(note.location)).discard(Unpublished(note.key, note.token, 0, None))
 
     def remove(self) -> None:
         """Remove everything; what can't be removed now is left to `reelmill clean`."""
         remove_work(self.store)
+
+
+def note_token(token: str) -> str:
+    """Return by what the store knows what is open: the upload itself, or the folder of the draft."""
+    return token if token.startswith("{") else str(Path(token).parent)
 
 
 def object_name(destination: Location) -> str:

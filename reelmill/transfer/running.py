@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 import time
 from collections import deque
 from collections.abc import Callable, Generator
@@ -14,7 +13,7 @@ from reelmill.errors import SourceChanged
 from reelmill.media.tool_jobs import cancel_job
 from reelmill.progress import ProgressBoard, Snapshot, board, drop_board
 from reelmill.storage.location import S3Location
-from reelmill.storage.s3_upload import Upload, abort_upload
+from reelmill.storage.s3_upload import Upload
 from reelmill.storage.s3_wire import Wire
 from reelmill.storage.store import leaves_to_sweep
 from reelmill.transfer.beginning import begin_object
@@ -196,7 +195,8 @@ class Transfer:
             return
         report = self.finish(copy.begun, copy.records, proof, self.accepted)
         del self._copies[copy.begun.name]
-        self.ledger.forget(copy.begun.name)
+        place = copy.begun.target.place
+        self.ledger.forget(copy.begun.name, place.as_json() if isinstance(place, Upload) else str(place))
         self._note(report.model_copy(update={"kept_parts": copy.kept}), None)
 
     def _copy_again(self, copy: _Copy) -> None:
@@ -213,15 +213,10 @@ class Transfer:
 
     def abandon(self, *, keep: bool) -> None:
         """End what is under way: with `keep` for the same transfer run again, else without leaving anything open."""
-        for copy in self._copies.values():
-            place = copy.begun.target.place
-            if not keep:
-                with leaves_to_sweep(f"an unfinished copy to {copy.begun.destination}"):
-                    abort_upload(place) if isinstance(place, Upload) else shutil.rmtree(
-                        place.parent, ignore_errors=True
-                    )
         if not keep:
-            self.ledger.remove()
+            with leaves_to_sweep(f"what was begun for {self.accepted.destination}"):
+                self.ledger.end_open()
+                self.ledger.remove()
 
     def report(self) -> TransferReport:
         """Return what came of it, now that everything is done."""
@@ -264,7 +259,7 @@ def open_transfer(
         transfer = Transfer(accepted, plan, ledger, attempt, finish)
         try:
             yield transfer
-            ledger.remove()
+            transfer.abandon(keep=False)  # what an earlier run began of objects that are gone since
         except BaseException as error:
             cancel_job(attempt)
             transfer.abandon(keep=accepted.job.keep_partial and not isinstance(error, SourceChanged))

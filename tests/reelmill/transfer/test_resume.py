@@ -214,3 +214,35 @@ def test_clean_finds_what_a_killed_transfer_left_and_removes_it(
     assert stores.uploads(begun[1]) == []
     assert files_below(tmp_path / "out") == []
     assert work_left() == []
+
+
+def test_object_that_is_gone_since_leaves_no_upload(
+    stores: Stores, source: S3Location, far: S3Location, monkeypatch: pytest.MonkeyPatch
+):
+    stores.put(source / "in/a", CONTENT, part_bytes=PART)
+    stores.put(source / "in/b", b"small")
+    with killed_after(2, monkeypatch):
+        transfer(source / "in", far / "out", recursive=True)
+    assert len(stores.uploads(far)) == 1
+    stores.clients[""].delete_object(Bucket=source.bucket, Key="in/a")
+    assert transfer(source / "in", far / "out", recursive=True).copied <= 1
+    assert stores.keys(far) == ["out/b"]
+    assert stores.uploads(far) == []
+    assert work_left() == []
+
+
+def test_upload_that_cannot_be_noted_is_aborted(
+    stores: Stores, begun: tuple[S3Location, S3Location], monkeypatch: pytest.MonkeyPatch
+):
+    begin = running.Ledger.begin
+
+    def fail_to_note(self: Any, name: str, beginning: Any, note: Any) -> None:
+        if beginning.token:
+            raise JobCancelled("no")
+        begin(self, name, beginning, note)
+
+    monkeypatch.setattr(running.Ledger, "begin", fail_to_note)
+    with pytest.raises(JobCancelled):
+        transfer(*begun)
+    assert stores.uploads(begun[1]) == []
+    assert work_left() == []
