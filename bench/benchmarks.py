@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from bench.against_plain import measure_av1, measure_one_rendition, measure_two_formats, measure_webm
 from bench.fixed_cost import measure_fixed_cost
+from bench.ladder import measure_ladder
 from bench.orchestration import measure_orchestration
 from bench.ranged_reads import measure_ranged_reads
 from bench.results import Result
@@ -52,6 +53,15 @@ BENCHMARKS: dict[str, Benchmark] = {
         "AV1",
         "SVT-AV1, preset 8, in mp4, against one ffmpeg run with the same settings and as many threads as the encoder "
         "takes by itself.",
+    ),
+    "ladder": Benchmark(
+        measure_ladder,
+        "Four renditions of one decode",
+        "The profile `hls-ladder` to HLS, encoded and packaged, against the best command that one would write by hand "
+        "for it: one ffmpeg that decodes once, splits the frames for four encoders with the same settings and "
+        "keyframes, and writes the HLS. The pipeline encodes segments side by side, and all renditions of a segment by "
+        "one ffmpeg. Beside it stand the same pipeline with an ffmpeg, and a decode, for each rendition of each "
+        "segment, and four plain runs, one after the other.",
     ),
     "segment_length": Benchmark(
         measure_segment_length,

@@ -76,8 +76,7 @@ def _make_pieces(bench: Workbench, folder: Path, count: int) -> Path:
     workspace, pieces, (video,) = workspace_in(folder / f"made-{count}"), _pieces(folder, count), prepared.plan.video
     pieces.mkdir()
     with ThreadPoolExecutor(cores()) as pool:
-        for future in encode_pieces(prepared.plan, workspace, pool)[video.id]:
-            record = future.result()
+        for record in (each for future in encode_pieces(prepared.plan, workspace, pool) for each in future.result()):
             (workspace.cache / record.file_name).rename(pieces / f"{video.segments[record.segment].start}.mp4")
     return source
 

@@ -124,7 +124,7 @@ def _measure_container(bench: Workbench, place: _Place, container: Container, lo
         whole["audio track"] = _measure(
             place.near,
             lambda: make_track(
-                job.source, job.plan.tracks[0], workspace=workspace, strict=True, attempt=ATTEMPT
+                job.plan.sources, job.plan.tracks[0], workspace=workspace, strict=True, attempt=ATTEMPT
             ),
         )  # fmt: skip
     runs |= _by_turns(bench, place, job, sample)

@@ -11,14 +11,14 @@ from typing import Any
 import av
 
 from bench.measuring import cores
-from reelmill.encoding.commands import encode_argv
+from reelmill.encoding.commands import Piece, encode_argv
 from reelmill.encoding.running import run_ffmpeg
 from reelmill.errors import ToolFailed
 from reelmill.media.containers import open_container
 from reelmill.media.frame_index import times_digest
 from reelmill.media.source import Source
 from reelmill.media.tool import ffmpeg_path
-from reelmill.planning.plan import Plan, Segment, VideoRendition
+from reelmill.planning.plan import Encode, Plan, Segment, VideoRendition
 from reelmill.settings import settings
 from reelmill.storage.pinning import opened
 from reelmill.storage.readable import Loopback, Readable
@@ -115,10 +115,8 @@ def bytes_between(job: Planned, segments: list[Segment]) -> list[int]:
 
 
 def _encode(job: Planned, source: Source, media: Readable, rendition: VideoRendition, segment: Segment) -> None:
-    argv = encode_argv(
-        ffmpeg_path(), source, media, rendition, segment,
-        threads=cores(), max_pixels=settings().max_pixels, out=job.out,
-    )  # fmt: skip
+    piece = Piece(Encode(rendition=rendition, segment=segment), job.out)
+    argv = encode_argv(ffmpeg_path(), source, media, [piece], threads=cores(), max_pixels=settings().max_pixels)
     run = run_ffmpeg(argv, work="bench", attempt=ATTEMPT)
     if not job.out.exists():
         raise ToolFailed(argv, 0, "\n".join(run.messages))

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
+from itertools import zip_longest
 from typing import Annotated
 
 from cyclopts import Parameter
 
 from reelmill.errors import InvalidParameter
 from reelmill.formats import FormatName
-from reelmill.job import Clip, DamagePolicy, TranscodeJob
+from reelmill.job import Clip, DamagePolicy, Following, TranscodeJob
 
 _FORMAT = Parameter(name=["--format", "-f"], negative="", consume_multiple=False)
 
@@ -48,9 +49,16 @@ class JobOptions:
         Image laid over the video at the bottom right: PNG, JPEG, WebP or GIF, a path or s3:// address.
     watermark_text
         Text laid over the video at the bottom left, as it stands.
+    burn_subtitles
+        Subtitles that become part of the picture: a language such as eng, the number of a stream, default or forced;
+        or a file, .srt, .vtt or .ass, a path or s3:// address.
     clip
         Use a part of the source only, to the frame: START-END in seconds or h:mm:ss, such as 10-1:05.5; either may be
         left out.
+    append
+        Source that follows in the result, to the frame; may be given many times.
+    append_clip
+        Part that is used of the first of those, of the second when given again, and so on; `-` for all of it.
     copy_when_fits
         Copy streams that already are what a format needs instead of encoding them again.
     replace
@@ -69,7 +77,10 @@ class JobOptions:
     pictures: Annotated[bool, Parameter(negative="")] = False
     watermark: str | None = None
     watermark_text: str | None = None
+    burn_subtitles: str | None = None
     clip: str | None = None
+    append: Annotated[tuple[str, ...], Parameter(negative="", consume_multiple=False)] = ()
+    append_clip: Annotated[tuple[str, ...], Parameter(negative="", consume_multiple=False)] = ()
     copy_when_fits: Annotated[bool, Parameter(negative="")] = False
     replace: Annotated[bool, Parameter(negative="")] = False
 
@@ -79,10 +90,17 @@ class JobOptions:
             source=source, formats=self.format, profile=self.profile, output=self.output, name=self.name,
             segment_s=self.segment_seconds, workers=self.workers, budget=self.budget, damage=self.damage,
             callback_url=self.callback_url, pictures=self.pictures,
-            clip=None if self.clip is None else clip_of(self.clip),
-            watermark=self.watermark, watermark_text=self.watermark_text, copy_when_fits=self.copy_when_fits,
+            clip=None if self.clip is None else clip_of(self.clip), append=tuple(self._following()),
+            watermark=self.watermark, watermark_text=self.watermark_text, burn_subtitles=self.burn_subtitles,
+            copy_when_fits=self.copy_when_fits,
             replace=self.replace,
         )  # fmt: skip
+
+    def _following(self) -> Iterator[Following]:
+        if len(self.append_clip) > len(self.append):
+            raise InvalidParameter("append_clip: there are more of them than of --append")
+        for source, clip in zip_longest(self.append, self.append_clip):
+            yield Following(source=source, clip=None if clip is None else clip_of(clip))
 
 
 _TIME = r"(?:(?:(\d+):)?(\d{1,2}):)?(\d+(?:\.\d+)?)"

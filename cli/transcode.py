@@ -16,7 +16,7 @@ from cli.result_view import print_result
 from reelmill.cost.estimate import Estimate
 from reelmill.manifest import Manifest
 from reelmill.planning.plan import Plan
-from reelmill.preparing import AcceptedJob, accept_job, plan_job, probe_job
+from reelmill.preparing import AcceptedJob, accept_job, plan_job, probe_job, with_subtitles
 from reelmill.pricing import estimate_job, refuse_over_budget
 from reelmill.publishing import finished_manifest, refuse_taken
 from reelmill.workspace import refuse_full_disk
@@ -96,8 +96,9 @@ def _prepare(accepted: AcceptedJob) -> tuple[Plan, Estimate, Manifest | None]:
 
     Raises JobRejected for all that can be known to fail.
     """
-    found, index = probe_job(accepted, "prepare")
-    planned = plan_job(accepted, found, index)
+    probed = probe_job(accepted, "prepare")
+    accepted = with_subtitles(accepted, probed[0].source, "prepare")
+    planned = plan_job(accepted, probed)
     estimate = estimate_job(planned, accepted.output)
     manifest = finished_manifest(accepted.output, accepted.key)
     if manifest is None:

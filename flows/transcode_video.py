@@ -1,6 +1,6 @@
 """One video in, every format out.
 
-probe -> plan -> encode (segment x rendition) -+-> merge and verify, format by format -> post-process -> publish
+probe -> plan -> encode (segment x decode)    -+-> merge and verify, format by format -> post-process -> publish
                  tracks (whole)             ---+                                                        -> catalog
 """
 
@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import PurePosixPath
 from typing import Any
@@ -19,20 +19,19 @@ from prefect.logging import get_run_logger
 from prefect.runtime import flow_run
 
 from reelmill.cost.ledger import close_ledger, open_ledger, refuse_overspent, share_ledger
-from reelmill.encoding.scan import scan_frames
 from reelmill.errors import CallbackFailed, HookFailed, MediaDamaged, SegmentInexact, VerifyFailed
 from reelmill.job import TranscodeJob
 from reelmill.manifest import Manifest
-from reelmill.media.frame_index import FrameIndex, pack_times
+from reelmill.media.frame_index import pack_times
 from reelmill.media.tool import cancel_job, refuse_cancelled
+from reelmill.planning.joining import Probed, whole_index
 from reelmill.planning.plan import Plan
-from reelmill.preparing import AcceptedJob, accept_job, plan_job
+from reelmill.preparing import AcceptedJob, accept_job, have_same_times, plan_job, scan_job
 from reelmill.pricing import estimate_job, ledger_for, measured_cost, refuse_over_budget
 from reelmill.progress import board, drop_board
 from reelmill.publishing import draft_for, finished_manifest, refuse_taken
 from reelmill.records import PieceRecord
 from reelmill.settings import settings
-from reelmill.storage.pinning import release
 from reelmill.storage.store import Draft
 from reelmill.workspace import Workspace, open_workspace, refuse_full_disk
 from tasks.cataloging import JobLog
@@ -49,6 +48,7 @@ from tasks.transcoding import (
     post_process,
     probe_source,
     publish,
+    read_subtitles,
 )
 
 Submission = Callable[[], PrefectFuture[Any]]
@@ -69,18 +69,20 @@ def transcode_video(job: TranscodeJob) -> Manifest:
     started = time.monotonic()
     attempt = uuid.uuid4().hex
     accepted = accept_job(job)
-    ledger = ledger_for(job, accepted.source.location, accepted.source.size_bytes)
+    ledger = ledger_for(job, accepted.sources)
     log = JobLog(accepted, attempt, ledger)
     followers = Followers(accepted, attempt)
     open_ledger(attempt, ledger)
     try:
-        source, index = probe_source(accepted, attempt)
+        probed = probe_source(accepted, attempt)
         key = accepted.key
         finished = finished_manifest(accepted.output, key)
         if finished is not None:
-            get_run_logger().info("%s is finished already: nothing to do", source.name)
+            get_run_logger().info("%s is finished already: nothing to do", accepted.source.location.name)
             return followers.finish(log.finish(finished))
-        plan = plan_job(accepted, source, index)
+        if accepted.burns_track:
+            accepted = read_subtitles(accepted, probed[0].source, attempt)
+        plan = plan_job(accepted, probed)
         names = plan.public_names
         refuse_taken(accepted.output, key, names, replace=job.replace)
         refuse_full_disk(plan, accepted.output)
@@ -94,7 +96,7 @@ def transcode_video(job: TranscodeJob) -> Manifest:
             else:
                 log.begin()
                 with draft_for(accepted.output, names, workspace, key, attempt) as draft:
-                    plan, made = _make_outputs(accepted, plan, index, workspace, draft, attempt)
+                    plan, made = _make_outputs(accepted, plan, probed, workspace, draft, attempt)
                     reports = [made.reports[output.format] for output in plan.outputs]
                     pictures = [made.pictures[each.kind] for each in plan.pictures.sets] if plan.pictures else []
                     sizes = {each.format: each.size_bytes for each in reports}
@@ -126,11 +128,11 @@ def transcode_video(job: TranscodeJob) -> Manifest:
     finally:
         followers.close()
         close_ledger(ledger)
-        release(accepted.source)
+        accepted.release()
 
 
 def _make_outputs(
-    accepted: AcceptedJob, plan: Plan, index: FrameIndex | None, workspace: Workspace, draft: Draft, attempt: str
+    accepted: AcceptedJob, plan: Plan, probed: Sequence[Probed], workspace: Workspace, draft: Draft, attempt: str
 ) -> tuple[Plan, Gathered]:
     """Encode and merge by the plan; where its pieces can't be exact, by a more careful one, in the end uncut.
 
@@ -138,9 +140,11 @@ def _make_outputs(
     decoded once to learn the truth; where a piece still disagrees, or the decoder reports damage, nothing is cut.
     """
     earlier = workspace.load_plan()
-    if earlier is not None and earlier.job_key == plan.job_key:
-        plan = earlier.model_copy(update={"source": plan.source, "encoder_threads": plan.encoder_threads})
-    elif index is not None:
+    if accepted.subtitles is not None:
+        workspace.save_subtitles(accepted.subtitles)
+    if earlier is not None and earlier.job_key == plan.job_key and earlier.subtitles == plan.subtitles:
+        plan = plan.resumed_from(earlier)
+    elif (index := whole_index(plan, probed)) is not None:
         workspace.save_frame_times(pack_times(index))
     while True:
         workspace.save_plan(plan)
@@ -149,30 +153,33 @@ def _make_outputs(
             return plan, _encode_and_merge(accepted, plan, workspace, draft, attempt=part)
         except SegmentInexact as error:
             get_run_logger().warning("%s; planning again", error)
-            plan = _more_careful_plan(accepted, plan, index, workspace, attempt, error)
+            plan = _more_careful_plan(accepted, plan, probed, workspace, attempt, error)
 
 
 def _more_careful_plan(
-    accepted: AcceptedJob, plan: Plan, index: FrameIndex | None, workspace: Workspace, attempt: str, why: SegmentInexact
+    accepted: AcceptedJob, plan: Plan, probed: Sequence[Probed], workspace: Workspace, attempt: str, why: SegmentInexact
 ) -> Plan:
-    if index is None or (plan.index_origin == "decode" and all(len(each.segments) <= 1 for each in plan.video)):
+    is_uncut = all(each.is_only for video in plan.video for each in video.segments)
+    if plan.index_origin == "decode" and is_uncut:
         raise VerifyFailed(str(why)) from why
-    scanned, complaints = scan_frames(plan.source, index, attempt=attempt)
+    scanned, complaints = scan_job(probed, attempt)
     if complaints and accepted.job.damage == "strict":
         raise MediaDamaged(f"{plan.source.name}: the decoder reported: {complaints[0]}") from why
-    workspace.save_frame_times(pack_times(scanned))
     whole_because = f"damaged: {complaints[0]}" if complaints else None
-    if plan.index_origin == "decode" or scanned.times == index.times:
+    if plan.index_origin == "decode" or have_same_times(scanned, probed):
         whole_because = whole_because or f"pieces would not be exact: {why}"
-    return plan_job(accepted, plan.source, scanned, whole_because=whole_because)
+    plan = plan_job(accepted, scanned, whole_because=whole_because)
+    if (index := whole_index(plan, scanned)) is not None:
+        workspace.save_frame_times(pack_times(index))
+    return plan
 
 
 def _encode_and_merge(accepted: AcceptedJob, plan: Plan, workspace: Workspace, draft: Draft, attempt: str) -> Gathered:
     """Run every task of the plan; a format is merged as soon as its own pieces and tracks are done."""
-    gathered = Gathered(plan)
+    gathered = Gathered(plan, pieces_may_change=accepted.profile.quality.better_tries > 0)
     progress = board(attempt)
     quality, stills = accepted.profile.quality, plan.pictures.stills if plan.pictures else ()
-    steps = len(plan.order) * (2 if quality.measure else 1) + len(plan.tracks) + len(stills) + len(plan.public_names)
+    steps = plan.encodes * (2 if quality.measure else 1) + len(plan.tracks) + len(stills) + len(plan.public_names)
     progress.begin(sum(each.frames for each in plan.video), steps)
     reporter = ProgressReporter(progress, plan.source.name)
 
@@ -183,31 +190,22 @@ def _encode_and_merge(accepted: AcceptedJob, plan: Plan, workspace: Workspace, d
     work: Dispatcher[tuple[str, str, int]] = Dispatcher(accepted.job.workers or settings().workers, on_wait=look)
     submit = _submissions(accepted, plan, workspace, attempt)
     tracks = [(each.cost, ("track", each.id, 0)) for each in plan.tracks]
-    pieces = [(task.cost, ("piece", task.rendition, task.segment)) for task in plan.order]
+    pieces = [(task.cost, ("encode", task.name, task.segment)) for task in plan.order]
     taken = [(each.cost, ("stills", "", each.number)) for each in stills]
     for _, key in sorted([*pieces, *tracks, *taken], key=lambda costed: -costed[0]):
         work.add(key, submit(*key))
     try:
         _add_merges(work, gathered, plan, workspace, draft, attempt)
         for (kind, name, number), future in work:
-            result, frames, kept, label = future.result(), 0, False, f"{kind} {name}"
-            if kind == "merge":
-                gathered.reports[name], gathered.staged[name] = result
-            elif kind == "pictures":
-                gathered.pictures[name], gathered.staged[name] = result
-            elif kind == "stills":
-                gathered.stills[number], kept, label = result, result.reused, f"stills-{number:05d}"
-            elif kind == "track":
-                gathered.tracks[name], kept = result, result.reused
-            elif kind == "quality":
-                gathered.quality.append(result)
-                kept = result.reused
-            else:
-                gathered.pieces[name].append(result)
+            result = future.result()
+            gathered.take(kind, name, number, result)
+            if kind != "encode":
+                progress.finish(f"{kind} {name} {number}", 0)
+            for piece in result if kind == "encode" else ():
+                progress.finish(piece.label, piece.frames, kept=piece.reused)
                 if quality.measure:
-                    work.add(("quality", name, number), submit("quality", name, number, result))
-                frames, kept, label = result.frames, result.reused, f"{name}-{number:05d}"
-            progress.finish(label, frames, kept=kept)
+                    key = ("quality", piece.rendition, number)
+                    work.add(key, submit(*key, piece))
             _add_merges(work, gathered, plan, workspace, draft, attempt)
             look()
     except BaseException:
@@ -227,31 +225,22 @@ def _submissions(accepted: AcceptedJob, plan: Plan, workspace: Workspace, attemp
     encode, make, measure, take = (
         each.with_options(retries=retries) for each in (encode_segment, make_track, measure_quality, take_stills)
     )
-    bare = {each.id: each.model_copy(update={"segments": ()}) for each in plan.video}
+    tasks = {(each.name, each.segment): each for each in plan.order}
 
     def submission(kind: str, name: str, number: int, made: PieceRecord | None = None) -> Submission:
         if kind == "track":
-            return partial(make.submit, plan.source, plan.track(name), workspace, strict, attempt)
+            return partial(make.submit, plan.sources, plan.track(name), workspace, strict, attempt)
         if kind == "stills":
             assert plan.pictures is not None
             without = plan.pictures.model_copy(update={"stills": ()})
             return partial(take.submit, plan.source, without, plan.pictures.stills[number], workspace, attempt)
-        segment = plan.rendition(name).segments[number]
+        threads = plan.encoder_threads
         if kind == "quality":
-            return partial(
-                measure.submit,
-                plan.source,
-                bare[name],
-                segment,
-                made,
-                quality,
-                workspace,
-                plan.encoder_threads,
-                attempt,
-            )
-        return partial(
-            encode.submit, plan.source, bare[name], segment, workspace, plan.encoder_threads, strict, attempt
-        )
+            source, encoded = plan.encode(name, number)
+            return partial(measure.submit, source, encoded, made, quality, workspace, threads, strict, attempt)
+        task = tasks[name, number]
+        source, encodes = plan.encodes_of(task)
+        return partial(encode.submit, task.label, source, encodes, workspace, threads, strict, attempt)
 
     return submission
 

@@ -20,10 +20,12 @@ from reelmill.storage.location import Location, S3Location, is_printable, parse_
 
 SHORTEST_SEGMENT_S = 0.1
 _LONGEST_NAME = 200
+_MOST_FOLLOWING = 100
 _NOT_MADE: Any = {
-    "name": True, "description": True, "formats": True, "video": {"overlays": {"__all__": {"image"}}},
+    "name": True, "description": True, "formats": True,
+    "video": {"overlays": {"__all__": {"image"}}, "burn_subtitles": {"file"}},
 }  # fmt: skip
-"""What of a profile has no part in what is made: names. An image is known by its content."""
+"""What of a profile has no part in what is made: names. Images and files of subtitles are known by their content."""
 DamagePolicy = Literal["strict", "lenient", "salvage"]
 Exact = Annotated[Decimal, PlainSerializer(float, when_used="json"), WithJsonSchema({"type": "number"})]
 """A number in JSON, and exact here: what a person types has fewer digits than a float keeps."""
@@ -36,6 +38,21 @@ class Clip(BaseModel):
 
     start: Exact | None = Field(default=None, description="In seconds. When empty: its beginning")
     end: Exact | None = Field(default=None, description="In seconds. When empty: its end")
+
+
+class Following(BaseModel):
+    """A source that follows the first one in the result."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, json_schema_extra=as_form)
+
+    source: str = Field(description="Path of the video on the machine that does the work, or s3://bucket/key")
+    clip: Annotated[Clip, WithJsonSchema(Clip.model_json_schema())] | None = Field(
+        default=None, description="Use a part of it only, to the frame. When empty: all of it"
+    )
+
+    @property
+    def location(self) -> Location:
+        return _source_location(self.source, "append")
 
 
 class TranscodeJob(BaseModel):
@@ -62,6 +79,9 @@ class TranscodeJob(BaseModel):
     clip: Annotated[Clip, WithJsonSchema(Clip.model_json_schema())] | None = Field(
         default=None, description="Use a part of the source only, to the frame. When empty: all of it"
     )
+    append: tuple[Following, ...] = Field(
+        default=(), description="Further sources, joined to the first in this order, to the frame"
+    )
     pictures: bool = Field(
         default=False,
         title="Take pictures",
@@ -73,6 +93,12 @@ class TranscodeJob(BaseModel):
     )
     watermark_text: str | None = Field(
         default=None, title="Text of the watermark", description="Laid over the video at the bottom left, as it stands"
+    )
+    burn_subtitles: str | None = Field(
+        default=None,
+        title="Subtitles burned in",
+        description="Become part of the picture: a language such as eng, the number of a stream, default or forced; or "
+        "a file, .srt, .vtt or .ass, a path or s3:// address",
     )
     copy_when_fits: bool = Field(
         default=False,
@@ -120,10 +146,7 @@ class TranscodeJob(BaseModel):
 
     @property
     def source_location(self) -> Location:
-        location = parse_location(self.source, "source", settings().source_root)
-        if isinstance(location, S3Location) and not location.key:
-            raise InvalidUri(f"source: {location} is a bucket, not an object")
-        return location
+        return _source_location(self.source, "source")
 
     @property
     def output_location(self) -> Location:
@@ -166,12 +189,17 @@ def check_job(job: TranscodeJob, profile: Profile) -> tuple[FormatName, ...]:
     if len(set(formats)) < len(formats):
         twice = next(each for each in formats if formats.count(each) > 1)
         raise OutputCollision(f"{twice} is asked for twice: two outputs would be {job.base_name}.{twice}")
-    if job.clip is not None:
-        refuse_bad_clip(job.clip)
-    source, output = _resolved(job.source_location), _resolved(job.output_location)
+    if len(job.append) > _MOST_FOLLOWING:
+        raise InvalidParameter(f"append: {len(job.append)} sources are more than {_MOST_FOLLOWING}")
+    for clip in (job.clip, *(each.clip for each in job.append)):
+        if clip is not None:
+            refuse_bad_clip(clip)
+    output = _resolved(job.output_location)
+    sources = [_resolved(each) for each in (job.source_location, *(each.location for each in job.append))]
     for each in formats:
-        if output / f"{job.base_name}.{FORMATS[each].name}" == source:
-            raise OutputCollision(f"the output {source.name} would be the source itself")
+        out = output / f"{job.base_name}.{FORMATS[each].name}"
+        if out in sources:
+            raise OutputCollision(f"the output {out.name} would be the source itself")
     return formats
 
 
@@ -194,8 +222,16 @@ def job_key(
     return content_key(
         source_identity, profile.model_dump_json(exclude=_NOT_MADE),
         ",".join(sorted(formats)), job.base_name, job.damage, str(job.segment_s), str(job.copy_when_fits),
-        job.clip.model_dump_json() if job.clip else "", *laid_over,
+        job.clip.model_dump_json() if job.clip else "",
+        ",".join(each.clip.model_dump_json() if each.clip else "" for each in job.append), *laid_over,
     )  # fmt: skip
+
+
+def _source_location(address: str, field: str) -> Location:
+    location = parse_location(address, field, settings().source_root)
+    if isinstance(location, S3Location) and not location.key:
+        raise InvalidUri(f"{field}: {location} is a bucket, not an object")
+    return location
 
 
 def _resolved(location: Location) -> Location:

@@ -116,6 +116,7 @@ class RenditionReport(Frozen):
     frames: int | None = Field(description="Frames of video; null for tracks")
     cpu_s: float = Field(description="CPU seconds of its ffmpeg runs")
     wall_s: float = Field(description="Seconds its ffmpeg runs took, added up; they ran side by side")
+    burned_subtitles: str | None = Field(default=None, description="Subtitles that are part of its picture")
     reused_segments: int = Field(default=0, description="Pieces kept from an earlier run of the job")
 
 
@@ -130,6 +131,9 @@ class QualityReport(Frozen):
     worst_segment: int = Field(description="Number of the segment of the least VMAF, from 0")
     worst_start_s: float = Field(description="Where it begins in the source")
     worst_vmaf: float = Field(description="Its VMAF")
+    better_segments: int = Field(
+        default=0, description="Segments that were encoded again, to come up to what is wanted"
+    )
 
 
 class ClipReport(Frozen):
@@ -164,6 +168,7 @@ class Manifest(Frozen):
     created: str = Field(description="When it was written, ISO 8601, UTC")
     wall_s: float = Field(description="Seconds from the start of the run to this manifest")
     source: SourceReport
+    joined: tuple[SourceReport, ...] = Field(default=(), description="Sources that follow it in the outputs")
     outputs: tuple[OutputReport, ...] = Field(description="The files made")
     pictures: tuple[PictureReport, ...] = Field(default=(), description="Pictures taken from the source")
     renditions: tuple[RenditionReport, ...] = Field(description="What was encoded, and what it took")

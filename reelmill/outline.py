@@ -6,9 +6,11 @@ from collections.abc import Iterator, Mapping
 from fractions import Fraction
 from pathlib import Path
 
-from reelmill.encoding.commands import encode_argv, mux_argv, track_argv
+from reelmill.encoding.commands import Piece, encode_argv, mux_argv, track_argv
+from reelmill.encoding.overlaid import Overlaid, drawn_in
 from reelmill.encoding.pieces import piece_key
 from reelmill.encoding.whole_tracks import file_ending, track_key
+from reelmill.media.fonts import font_file
 from reelmill.media.source import Source
 from reelmill.media.tool import ffmpeg_path
 from reelmill.packaging.commands import audio_argv, subtitles_argv, video_argv
@@ -16,9 +18,9 @@ from reelmill.packaging.making import WRITTEN
 from reelmill.packaging.package import SUBTITLES_FILE
 from reelmill.pictures.commands import pictures_argv, preview_argv, stills_argv
 from reelmill.planning.picture_plan import PicturesPlan
-from reelmill.planning.plan import OutputPlan, Plan
+from reelmill.planning.plan import OutputPlan, Plan, VideoRendition
 from reelmill.settings import settings
-from reelmill.storage.location import known_location
+from reelmill.storage.location import Location, known_location
 from reelmill.storage.readable import Loopback, Readable
 
 
@@ -27,21 +29,20 @@ def commands_of(plan: Plan, work: Path, output: Path) -> Iterator[tuple[str, lis
 
     A source in a bucket stands for the address on this machine under which ffmpeg will find it.
     """
-    tool, source = ffmpeg_path(), plan.source
-    location = known_location(source.location)
-    media = location if isinstance(location, Path) else Loopback(source.location, location.name)
-    made = {track.id: work / f"{track_key(source, track)}.{file_ending(track)}" for track in plan.tracks}
+    tool, source, media = ffmpeg_path(), plan.source, _media_of(plan.source)
+    made = {track.id: work / f"{track_key(plan.sources, track)}.{file_ending(track)}" for track in plan.tracks}
     for track in plan.tracks:
-        yield f"track-{track.id}", track_argv(tool, source, media, track, made[track.id])
+        argv = track_argv(tool, plan.sources, [_media_of(each) for each in plan.sources], track, made[track.id])
+        yield f"track-{track.id}", argv
     for task in plan.order:
-        rendition = plan.rendition(task.rendition)
-        segment = rendition.segments[task.segment]
-        piece = work / f"{piece_key(source, rendition.model_copy(update={'segments': ()}), segment)}.mp4"
+        own, encodes = plan.encodes_of(task)
+        pieces = [
+            Piece(each, work / f"{piece_key(own, each)}.mp4", _overlaid(each.rendition, work)) for each in encodes
+        ]
         argv = encode_argv(
-            tool, source, media, rendition, segment,
-            threads=plan.encoder_threads, max_pixels=settings().max_pixels, out=piece,
+            tool, own, _media_of(own), pieces, threads=plan.encoder_threads, max_pixels=settings().max_pixels
         )  # fmt: skip
-        yield f"encode-{rendition.id}-{segment.number:05d}", argv
+        yield f"encode-{task.label}", argv
     for each in plan.outputs:
         if each.package is not None:
             yield from _package_commands(tool, plan, each, made, work, output / each.file_name)
@@ -56,6 +57,21 @@ def commands_of(plan: Plan, work: Path, output: Path) -> Iterator[tuple[str, lis
         yield f"merge-{each.format}", argv
     if plan.pictures is not None:
         yield from _picture_commands(tool, plan.source, media, plan.pictures, work, output)
+
+
+def _overlaid(rendition: VideoRendition, work: Path) -> Overlaid:
+    """Return where what is laid over the picture will be: images where they are, subtitles among the working files."""
+    images = [each.image.pinned for each in rendition.overlays if each.image is not None]
+    drawn = drawn_in(work) if rendition.subtitles is not None else None
+    return Overlaid(tuple(_media(each.location) for each in images), font_file(), drawn)
+
+
+def _media_of(source: Source) -> Readable:
+    return _media(known_location(source.location))
+
+
+def _media(location: Location) -> Readable:
+    return location if isinstance(location, Path) else Loopback(str(location), location.name)
 
 
 def _picture_commands(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
 from platform import machine
@@ -22,6 +22,7 @@ from reelmill.planning.plan import Plan
 from reelmill.records import PieceRecord, TrackRecord
 from reelmill.settings import settings
 from reelmill.storage.location import Location, S3Location
+from reelmill.storage.readable import Pinned
 from reelmill.workspace import earlier_work
 
 _log = logging.getLogger(__name__)
@@ -67,10 +68,11 @@ def refuse_over_budget(job: TranscodeJob, estimate: Estimate) -> None:
         raise BudgetExceeded(f"budget: {expected} are expected, and the budget is {budget}")
 
 
-def ledger_for(job: TranscodeJob, source: Location, size_bytes: int) -> Ledger:
+def ledger_for(job: TranscodeJob, sources: Iterable[Pinned]) -> Ledger:
     """Return an empty ledger that knows the budget of the job."""
     budget = None if job.budget is None else nanos_of(job.budget)
-    return Ledger(prices(), budget_nanos=budget, moved_bytes=size_bytes if _is_bucket(source) else 0)
+    moved = sum(each.size_bytes for each in sources if _is_bucket(each.location))
+    return Ledger(prices(), budget_nanos=budget, moved_bytes=moved)
 
 
 def measured_cost(
@@ -138,9 +140,9 @@ def _kept(plan: Plan, finished: frozenset[str]) -> Kept:
         (each.id, segment.number)
         for each in plan.video
         for segment in each.segments
-        if piece_key(plan.source, each, segment) in finished
+        if piece_key(*plan.encode(each.id, segment.number)) in finished
     }
-    return video | {(each.id, 0) for each in plan.tracks if track_key(plan.source, each) in finished}
+    return video | {(each.id, 0) for each in plan.tracks if track_key(plan.sources, each) in finished}
 
 
 def _is_bucket(place: Location) -> bool:

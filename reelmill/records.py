@@ -19,7 +19,7 @@ class FileRecord(Frozen):
     wall_s: float
     messages: tuple[str, ...] = ()
     reused: bool = False
-    """Whether it was made by an earlier run of the job."""
+    """Whether it was made by an earlier run of the job, or an earlier try of its task."""
 
 
 class PieceRecord(FileRecord):
@@ -34,6 +34,10 @@ class PieceRecord(FileRecord):
     parameter_sets: str
     """Digest of the codec's extradata: pieces of one rendition can be joined only when it is the same."""
 
+    @property
+    def label(self) -> str:
+        return f"{self.rendition}-{self.segment:05d}"
+
 
 class QualityRecord(FileRecord):
     """How near one encoded segment comes to what it was encoded of, on average of the frames that were compared.
@@ -47,6 +51,8 @@ class QualityRecord(FileRecord):
     vmaf: float
     ssim: float
     psnr_db: float
+    tries: int = 0
+    """How often the segment was encoded again to get there."""
 
 
 class TrackRecord(FileRecord):

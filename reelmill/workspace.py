@@ -21,6 +21,7 @@ from reelmill.errors import (
     StoreConflict,
     StoreFailed,
 )
+from reelmill.media.subtitles import Subtitles
 from reelmill.planning.plan import Plan
 from reelmill.records import FileRecord
 from reelmill.settings import settings
@@ -118,6 +119,20 @@ class Workspace:
             raise StoreFailed("the times of the source's frames are gone; run the job again")
         return content
 
+    def save_subtitles(self, subtitles: Subtitles) -> None:
+        """Note the subtitles that are drawn into the picture."""
+        self.store.write("subtitles.json", subtitles.model_dump_json().encode())
+
+    def load_subtitles(self, digest: str) -> Subtitles:
+        """Return the subtitles of this digest. Raises StoreFailed where they are gone, or are others."""
+        content = self.store.read("subtitles.json")
+        if content is not None:
+            with suppress(ValidationError):
+                subtitles = Subtitles.model_validate_json(content)
+                if subtitles.digest == digest:
+                    return subtitles
+        raise StoreFailed("the subtitles that are burned in are gone or were changed; run the job again")
+
     def remove(self) -> None:
         """Remove the job's unfinished work; what can't be removed now is left to `reelmill clean`."""
         remove_work(self.store)
@@ -209,10 +224,9 @@ def refuse_full_disk(plan: Plan, output: Location) -> None:
     What a given bit rate needs is known; of anything else the size of the source is taken. What goes to a bucket is
     written beside the pieces first.
     """
-    source = plan.source
+    sources_bytes = sum(each.size_bytes for each in plan.sources)
     rendition_bytes = {
-        each.id: int(each.bitrate_bps * source.used_s / 8) if each.bitrate_bps else source.size_bytes
-        for each in plan.video
+        each.id: int(each.bitrate_bps * plan.used_s / 8) if each.bitrate_bps else sources_bytes for each in plan.video
     }
     outputs_bytes = sum(rendition_bytes[name] for each in plan.outputs for name in each.videos)
     # While a rendition is packaged it is there once more.

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from reelmill.manifest import OutputReport, PictureReport, RenditionReport
 from reelmill.planning.picture_plan import PictureSet
 from reelmill.planning.plan import OutputPlan, Plan
@@ -10,10 +12,14 @@ from reelmill.storage.store import Staged
 
 
 class Gathered:
-    """The finished pieces, tracks and outputs of one plan."""
+    """The finished pieces, tracks and outputs of one plan.
 
-    def __init__(self, plan: Plan):
+    Where `pieces_may_change`, a piece is finished when it was measured: it may be another one by then.
+    """
+
+    def __init__(self, plan: Plan, *, pieces_may_change: bool = False):
         self._plan = plan
+        self._pieces_may_change = pieces_may_change
         self._merging: set[str] = set()
         self.pieces: dict[str, list[PieceRecord]] = {video.id: [] for video in plan.video}
         self.tracks: dict[str, TrackRecord] = {}
@@ -22,6 +28,25 @@ class Gathered:
         self.stills: dict[int, StillsRecord] = {}
         self.pictures: dict[str, PictureReport] = {}
         self.staged: dict[str, tuple[Staged, ...]] = {}
+
+    def take(self, kind: str, name: str, number: int, result: Any) -> None:
+        """Collect what a task of this kind gave for what it is named by."""
+        match kind:
+            case "encode":
+                for piece in () if self._pieces_may_change else result:
+                    self.pieces[piece.rendition].append(piece)
+            case "track":
+                self.tracks[name] = result
+            case "quality":
+                self.quality.append(result.quality)
+                if self._pieces_may_change:
+                    self.pieces[name].append(result.piece)
+            case "stills":
+                self.stills[number] = result
+            case "pictures":
+                self.pictures[name], self.staged[name] = result
+            case _:
+                self.reports[name], self.staged[name] = result
 
     def ready_outputs(self) -> list[OutputPlan]:
         """Return the outputs whose last piece or track came since the last call."""
@@ -64,6 +89,7 @@ class Gathered:
                     id=video.id, kind="video", codec=video.codec, segments=len(mine), frames=video.frames,
                     cpu_s=round(sum(each.cpu_s for each in mine), 3),
                     wall_s=round(sum(each.wall_s for each in mine), 3),
+                    burned_subtitles=video.subtitles.name if video.subtitles else None,
                     reused_segments=sum(each.reused for each in mine),
                 )
             )  # fmt: skip

@@ -23,7 +23,6 @@ from reelmill.manifest import Manifest
 from reelmill.preparing import AcceptedJob, accept_job
 from reelmill.publishing import finished_manifest
 from reelmill.storage.digests import content_key
-from reelmill.storage.pinning import release
 from reelmill.transfer.job import TransferJob, accept_transfer
 
 Deployment = Literal["transcode", "on-upload"]
@@ -69,7 +68,7 @@ def start_job(
             run, is_new = _start(client, wanted, queue, again=again)
         return Started(accepted, run, is_new)
     finally:
-        release(accepted.source)
+        accepted.release()
 
 
 def start_upload(job: TranscodeJob, *, queue: Queue | None = None) -> Started:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -14,18 +14,19 @@ import reelmill
 from reelmill.cost.prices import money_text, nanos_of
 from reelmill.cost.report import JobCost
 from reelmill.encoding.merge import merge_output as merge_files
-from reelmill.encoding.pieces import encode_segment as encode_piece
-from reelmill.encoding.quality import measure_segment, quality_reports
+from reelmill.encoding.pieces import encode_segment as encode_pieces
+from reelmill.encoding.quality import Measured, measure_segment, quality_reports
 from reelmill.encoding.verify import verify_output
 from reelmill.encoding.whole_tracks import make_track as make_whole_track
 from reelmill.manifest import ClipReport, Manifest, OutputReport, PictureReport, RenditionReport, SourceReport
-from reelmill.media.frame_index import FrameIndex, unpack_times
+from reelmill.media.frame_index import unpack_times
 from reelmill.media.source import Source
 from reelmill.media.tool import ffmpeg_version
 from reelmill.packaging.making import make_package
 from reelmill.packaging.verify import verify_package
-from reelmill.planning.plan import OutputPlan, Plan, Segment, TrackRendition, VideoRendition
-from reelmill.preparing import AcceptedJob, probe_job, refuse_outdated
+from reelmill.planning.joining import Probed
+from reelmill.planning.plan import Encode, OutputPlan, Plan, TrackRendition
+from reelmill.preparing import AcceptedJob, probe_job, refuse_outdated, with_subtitles
 from reelmill.profiles.quality import QualitySettings
 from reelmill.progress import board
 from reelmill.publishing import publish as publish_outputs
@@ -38,50 +39,57 @@ from tasks.retrying import RETRY
 
 
 @task(name="probe", cache_policy=NO_CACHE, **RETRY)
-def probe_source(accepted: AcceptedJob, attempt: str) -> tuple[Source, FrameIndex | None]:
-    """Return what the source is and when each of its frames is shown."""
+def probe_source(accepted: AcceptedJob, attempt: str) -> tuple[Probed, ...]:
+    """Return what each source is and when each of its frames is shown."""
     return probe_job(accepted, attempt)
 
 
-@task(name="encode", task_run_name="encode-{rendition.id}-{segment.number:05d}", cache_policy=NO_CACHE, **RETRY)
+@task(name="subtitles", cache_policy=NO_CACHE, **RETRY)
+def read_subtitles(accepted: AcceptedJob, source: Source, attempt: str) -> AcceptedJob:
+    """Return the job with the text of the track that is burned in."""
+    return with_subtitles(accepted, source, attempt)
+
+
+@task(name="encode", task_run_name="encode-{label}", cache_policy=NO_CACHE, **RETRY)
 def encode_segment(
+    label: str,
     source: Source,
-    rendition: VideoRendition,
-    segment: Segment,
+    encodes: Sequence[Encode],
     workspace: Workspace,
     threads: int,
     strict: bool,
     attempt: str,
-) -> PieceRecord:
-    """Encode one segment of one rendition, unless an earlier run did; the workspace keeps it with its record."""
-    name = f"{rendition.id}-{segment.number:05d}"
-    return encode_piece(
-        source, rendition, segment, workspace=workspace, threads=threads, strict=strict, attempt=attempt,
-        on_progress=lambda progress: board(attempt).report(name, progress.frames),
+) -> tuple[PieceRecord, ...]:
+    """Encode what an earlier run or try did not of one segment; the workspace keeps each piece with its record."""
+    return encode_pieces(
+        source, encodes, workspace=workspace, threads=threads, strict=strict, attempt=attempt,
+        on_progress=board(attempt).report,
     )  # fmt: skip
 
 
-@task(name="quality", task_run_name="quality-{rendition.id}-{segment.number:05d}", cache_policy=NO_CACHE, **RETRY)
+@task(name="quality", task_run_name="quality-{encode.label}", cache_policy=NO_CACHE, **RETRY)
 def measure_quality(
     source: Source,
-    rendition: VideoRendition,
-    segment: Segment,
+    encode: Encode,
     piece: PieceRecord,
     wanted: QualitySettings,
     workspace: Workspace,
     threads: int,
+    strict: bool,
     attempt: str,
-) -> QualityRecord:
-    """Compare one segment with the source, unless an earlier run did."""
+) -> Measured:
+    """Compare one segment with the source, unless an earlier run did, and encode it better where that is wanted."""
     return measure_segment(
-        source, rendition, segment, piece, wanted, workspace=workspace, threads=threads, attempt=attempt
+        source, encode, piece, wanted, workspace=workspace, threads=threads, strict=strict, attempt=attempt
     )
 
 
 @task(name="track", task_run_name="track-{track.id}", cache_policy=NO_CACHE, **RETRY)
-def make_track(source: Source, track: TrackRendition, workspace: Workspace, strict: bool, attempt: str) -> TrackRecord:
+def make_track(
+    sources: tuple[Source, ...], track: TrackRendition, workspace: Workspace, strict: bool, attempt: str
+) -> TrackRecord:
     """Make one audio or subtitle track whole, unless an earlier run did; the workspace keeps it with its record."""
-    return make_whole_track(source, track, workspace=workspace, strict=strict, attempt=attempt)
+    return make_whole_track(sources, track, workspace=workspace, strict=strict, attempt=attempt)
 
 
 @task(name="merge", task_run_name="merge-{output.format}", cache_policy=NO_CACHE, **RETRY)
@@ -164,7 +172,7 @@ def post_process(
             for report in reports
         ],
     )  # fmt: skip
-    source = plan.source
+    source, *joined = _source_reports(plan)
     return Manifest(
         job_key=plan.job_key,
         attempt=attempt,
@@ -173,11 +181,8 @@ def post_process(
         profile=accepted.profile.name,
         created=datetime.now(UTC).isoformat(timespec="seconds"),
         wall_s=round(wall_s, 3),
-        source=SourceReport(
-            file_name=source.name, identity=source.identity, size_bytes=source.size_bytes, format=source.demuxer,
-            duration_s=float(source.duration_s),
-            clip=_clip_report(source), frames=plan.source_frames, frames_known_from=plan.index_origin,
-        ),
+        source=source,
+        joined=tuple(joined),
         outputs=tuple(reports),
         pictures=tuple(pictures),
         renditions=tuple(renditions),
@@ -186,6 +191,18 @@ def post_process(
         reasons=plan.reasons,
         warnings=(*plan.warnings, *warnings),
     )  # fmt: skip
+
+
+def _source_reports(plan: Plan) -> Iterator[SourceReport]:
+    for source, video in ((each.source, each.video) for each in plan.parts or (plan,)):
+        frames = plan.source_frames
+        if plan.parts:
+            frames = video[0].frames if video else None
+        yield SourceReport(
+            file_name=source.name, identity=source.identity, size_bytes=source.size_bytes, format=source.demuxer,
+            duration_s=float(source.duration_s), clip=_clip_report(source), frames=frames,
+            frames_known_from=plan.index_origin,
+        )  # fmt: skip
 
 
 def _clip_report(source: Source) -> ClipReport | None:

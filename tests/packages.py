@@ -82,7 +82,7 @@ def package(encoded: Encoded, folder: Path, *, in_ranges: bool | None = None) ->
         package = output.package.model_copy(update={"file_per_segment": not in_ranges})
         output = output.model_copy(update={"package": package, "file_name": f"clip-{in_ranges}.stream"})
     tracks = {
-        each.id: make_track(plan.source, each, workspace=workspace, strict=True, attempt=_ATTEMPT)
+        each.id: make_track(plan.sources, each, workspace=workspace, strict=True, attempt=_ATTEMPT)
         for each in plan.tracks
     }
     out = folder / output.file_name

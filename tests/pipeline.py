@@ -12,17 +12,26 @@ from typing import Any
 
 from reelmill.encoding.merge import merge_output
 from reelmill.encoding.pieces import encode_segment
-from reelmill.encoding.scan import scan_frames
 from reelmill.encoding.verify import verify_output
 from reelmill.encoding.whole_tracks import make_track
 from reelmill.errors import MediaDamaged, SegmentInexact
 from reelmill.formats import FormatName
 from reelmill.job import TranscodeJob
+from reelmill.laying_over import laid_over
 from reelmill.manifest import OutputReport
 from reelmill.media.frame_index import FrameIndex, pack_times, unpack_times
 from reelmill.media.source import Source
-from reelmill.planning.plan import OutputPlan, Plan, VideoRendition
-from reelmill.preparing import AcceptedJob, accept_job, laid_over, plan_job, probe_job
+from reelmill.planning.joining import Probed, in_one_clock, whole_index
+from reelmill.planning.plan import EncodeTask, OutputPlan, Plan, VideoRendition
+from reelmill.preparing import (
+    AcceptedJob,
+    accept_job,
+    have_same_times,
+    plan_job,
+    probe_job,
+    scan_job,
+    with_subtitles,
+)
 from reelmill.profiles.profile import Profile
 from reelmill.records import FileRecord, PieceRecord, TrackRecord
 from reelmill.storage.local import LocalStore
@@ -38,9 +47,17 @@ class Prepared:
     """A job that is accepted, probed and planned, and nothing else."""
 
     accepted: AcceptedJob
-    source: Source
-    index: FrameIndex | None
+    probed: tuple[Probed, ...]
     plan: Plan
+
+    @property
+    def source(self) -> Source:
+        return self.probed[0].source
+
+    @property
+    def index(self) -> FrameIndex | None:
+        """The times of all frames, as the plan has them."""
+        return whole_index(self.plan, in_one_clock(self.probed) if self.plan.parts else self.probed)
 
 
 @dataclass(frozen=True, repr=False)
@@ -106,10 +123,10 @@ def prepare_job(job: TranscodeJob, profile: Profile | None = None) -> Prepared:
     """Accept, probe and plan a job, with `profile` in place of its own."""
     accepted = accept_job(job)
     if profile is not None:
-        images, font = laid_over(profile)
-        accepted = replace(accepted, profile=profile, images=images, font=font)
-    source, index = probe_job(accepted, _ATTEMPT)
-    return Prepared(accepted, source, index, plan_job(accepted, source, index))
+        accepted = replace(accepted, profile=profile, **laid_over(profile)._asdict())
+    probed = probe_job(accepted, _ATTEMPT)
+    accepted = with_subtitles(accepted, probed[0].source, _ATTEMPT)
+    return Prepared(accepted, probed, plan_job(accepted, probed))
 
 
 def encode_video(
@@ -120,12 +137,15 @@ def encode_video(
     `change` makes the rendition that is encoded of the one that was planned.
     """
     workspace, strict = workspace_in(folder), _is_strict(prepared)
-    plan, index, tries = prepared.plan, prepared.index, 1
+    tries = 1
+    if prepared.accepted.subtitles is not None:
+        workspace.save_subtitles(prepared.accepted.subtitles)
     while True:
         try:
-            return Encoded(plan, index, _encode_all(plan, workspace, strict, change), workspace, tries)
+            made = _encode_all(prepared.plan, workspace, strict, change)
+            return Encoded(prepared.plan, prepared.index, made, workspace, tries)
         except SegmentInexact as error:
-            plan, index = _more_careful(prepared, plan, error)
+            prepared = _more_careful(prepared, error)
             tries += 1
 
 
@@ -133,35 +153,40 @@ def _encode_all(
     plan: Plan, workspace: Workspace, strict: bool, change: Callable[[VideoRendition], VideoRendition]
 ) -> dict[str, list[PieceRecord]]:
     with ThreadPoolExecutor(_WORKERS) as pool:
-        made = {
-            rendition.id: [
-                pool.submit(
-                    encode_segment, plan.source, change(rendition.model_copy(update={"segments": ()})), segment,
-                    workspace=workspace, threads=1, strict=strict, attempt=_ATTEMPT,
-                )
-                for segment in rendition.segments
-            ]
-            for rendition in plan.video
-        }  # fmt: skip
+        made = [
+            pool.submit(
+                _encode, plan, change, task, workspace=workspace, threads=1, strict=strict, attempt=_ATTEMPT
+            )
+            for task in plan.order
+        ]  # fmt: skip
         try:
-            return {name: [each.result() for each in pieces] for name, pieces in made.items()}
+            pieces = sorted((piece for each in made for piece in each.result()), key=lambda piece: piece.segment)
+            return {video.id: [each for each in pieces if each.rendition == video.id] for video in plan.video}
         except BaseException:
             pool.shutdown(cancel_futures=True)
             raise
 
 
-def _more_careful(prepared: Prepared, plan: Plan, why: SegmentInexact) -> tuple[Plan, FrameIndex]:
+def _encode(
+    plan: Plan, change: Callable[[VideoRendition], VideoRendition], task: EncodeTask, **how: Any
+) -> tuple[PieceRecord, ...]:
+    source, encodes = plan.encodes_of(task)
+    changed = [each.model_copy(update={"rendition": change(each.rendition)}) for each in encodes]
+    return encode_segment(source, changed, **how)
+
+
+def _more_careful(prepared: Prepared, why: SegmentInexact) -> Prepared:
     """The same steps as `_more_careful_plan` of flows/transcode_video.py."""
-    index = prepared.index
-    assert index is not None
-    assert plan.index_origin != "decode" or any(len(each.segments) > 1 for each in plan.video), f"inexact whole: {why}"
-    scanned, complaints = scan_frames(plan.source, index, attempt=_ATTEMPT)
+    plan = prepared.plan
+    is_uncut = all(each.is_only for video in plan.video for each in video.segments)
+    assert plan.index_origin != "decode" or not is_uncut, f"inexact whole: {why}"
+    scanned, complaints = scan_job(prepared.probed, _ATTEMPT)
     if complaints and _is_strict(prepared):
         raise MediaDamaged(f"{plan.source.name}: the decoder reported: {complaints[0]}") from why
     whole_because = f"damaged: {complaints[0]}" if complaints else None
-    if plan.index_origin == "decode" or scanned.times == index.times:
+    if plan.index_origin == "decode" or have_same_times(scanned, prepared.probed):
         whole_because = whole_because or f"pieces would not be exact: {why}"
-    return plan_job(prepared.accepted, plan.source, scanned, whole_because=whole_because), scanned
+    return replace(prepared, probed=scanned, plan=plan_job(prepared.accepted, scanned, whole_because=whole_because))
 
 
 def _is_strict(prepared: Prepared) -> bool:
@@ -185,7 +210,7 @@ def finish(prepared: Prepared, folder: Path) -> Finished:
     encoded = encode_video(prepared, folder)
     plan, workspace, strict = encoded.plan, encoded.workspace, _is_strict(prepared)
     tracks = {
-        each.id: make_track(plan.source, each, workspace=workspace, strict=strict, attempt=_ATTEMPT)
+        each.id: make_track(plan.sources, each, workspace=workspace, strict=strict, attempt=_ATTEMPT)
         for each in plan.tracks
     }
     unverified = Finished(folder, encoded, tracks, {})

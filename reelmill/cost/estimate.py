@@ -98,7 +98,7 @@ def estimate_cost(
         size = sum(sizes[each] for each in (*output.videos, *output.tracks))
         add(mux_of(output.label), [billed_tenths(speed.cpu_s(size))], speed.known_from)
         stored += size
-    moved = plan.source.size_bytes * reads_bucket + stored * writes_bucket
+    moved = sum(each.size_bytes for each in plan.sources) * reads_bucket + stored * writes_bucket
     return Estimate(prices=prices, lines=tuple(lines), moved_bytes=moved, stored_bytes=stored)
 
 
@@ -119,8 +119,8 @@ def _sizes(plan: Plan, speed_of: Callable[[Kind], Speed]) -> Iterator[tuple[str,
 
 
 def _asked_bytes(plan: Plan, rendition: VideoRendition | TrackRendition) -> int:
-    return int((rendition.bitrate_bps or 0) * plan.source.used_s / 8)
+    return int((rendition.bitrate_bps or 0) * plan.used_s / 8)
 
 
 def _milliseconds(plan: Plan) -> int:
-    return int(plan.source.used_s * 1000)
+    return int(plan.used_s * 1000)

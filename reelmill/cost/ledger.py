@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Generator, Iterable
+from collections.abc import Generator, Iterable, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-from reelmill.cost.prices import Prices, billed_tenths, money_text
+from reelmill.cost.prices import Prices, billed_tenths, divided, money_text
 from reelmill.errors import BudgetExceeded
 
 
@@ -15,7 +15,7 @@ from reelmill.errors import BudgetExceeded
 class Run:
     """One run of ffmpeg. `work` is the rendition, track or format that it was for; `segment` is None of what is whole.
 
-    Seconds are in tenths, rounded up.
+    A run for several renditions is one for each of them, with its share. Seconds are in tenths, rounded up.
     """
 
     work: str
@@ -62,10 +62,15 @@ class Ledger:
         with self._lock:
             self._at_work.pop(run, None)
 
-    def note(self, work: str, segment: int | None, cpu_s: float, wall_s: float, *, failed: bool) -> None:
-        run = Run(work, segment, billed_tenths(cpu_s), billed_tenths(wall_s), failed)
+    def note(
+        self, work: str | Mapping[str, float], segment: int | None, cpu_s: float, wall_s: float, *, failed: bool
+    ) -> None:
+        """Note what a run took; with several works, each with its weight, it is divided among them without a rest."""
+        weights = {work: 1.0} if isinstance(work, str) else work
+        cpu, wall = (divided(billed_tenths(each), list(weights.values())) for each in (cpu_s, wall_s))
+        runs = [Run(name, segment, cpu[n], wall[n], failed) for n, name in enumerate(weights)]
         with self._lock:
-            self._runs.append(run)
+            self._runs += runs
 
     @property
     def runs(self) -> list[Run]:
@@ -114,7 +119,7 @@ def refuse_overspent(attempt: str) -> None:
 
 
 @contextmanager
-def noted(attempt: str, work: str, segment: int | None) -> Generator[Note]:
+def noted(attempt: str, work: str | Mapping[str, float], segment: int | None) -> Generator[Note]:
     """Give what a run tells of itself, and put it into the ledger of the attempt; as failed when the block fails."""
     ledger, failed = _ledgers.get(attempt), True
     note = Note(ledger)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from decimal import ROUND_HALF_UP, Decimal
+from itertools import accumulate, pairwise
 from typing import Annotated
 
 from pydantic import Field, PlainSerializer
@@ -65,6 +67,13 @@ def shares(nanos: int, among: int) -> list[int]:
     """Divide an amount evenly, without losing or making any: the first shares are larger by one where it must be."""
     each, left = divmod(nanos, among)
     return [each + (n < left) for n in range(among)]
+
+
+def divided(whole: int, weights: Sequence[float]) -> list[int]:
+    """Divide by weights, without losing or making any; each part is off by less than one."""
+    sums = list(accumulate(weights))
+    reached = [round(whole * each / sums[-1]) for each in sums]
+    return [after - before for before, after in pairwise([0, *reached])]
 
 
 def money_text(nanos: int, currency: str) -> str:

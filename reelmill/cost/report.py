@@ -67,7 +67,7 @@ class JobCost(Frozen):
     estimated_cpu_s: float = Field(default=0.0, description="What was expected of them")
     off_cpu_percent: float | None = Field(default=None, description="The same as `off_percent`, of CPU seconds")
     wall_s: float = Field(default=0.0, description="Seconds of all runs, each rounded up to 100 ms; side by side")
-    runs: int = Field(default=0, description="ffmpeg runs")
+    runs: int = Field(default=0, description="ffmpeg runs; one that made several renditions counts for each")
     failed_runs: int = Field(default=0, description="Those of them that failed; they cost as well")
     moved_bytes: int = Field(default=0, description="Read from and written to buckets")
     stored_bytes: int = Field(default=0, description="Results to be kept")

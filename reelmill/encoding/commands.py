@@ -5,7 +5,9 @@ Times are exact until they are printed here, in microseconds, the unit in which 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from fractions import Fraction
 from math import floor
 from pathlib import Path
@@ -13,13 +15,15 @@ from typing import Any
 
 import ffmpeg  # pyright: ignore[reportMissingTypeStubs]
 
-from reelmill.encoding.filters import filtered
+from reelmill.encoding.filters import shaped, trimmed
 from reelmill.encoding.overlaid import Overlaid
 from reelmill.formats import FORMATS
 from reelmill.media.containers import demuxer_whitelist
 from reelmill.media.images import Image
 from reelmill.media.source import Source
-from reelmill.planning.plan import OutputPlan, Segment, TrackRendition, VideoRendition
+from reelmill.media.subtitle_files import MOST_BYTES
+from reelmill.planning.encode_tasks import shared_part
+from reelmill.planning.plan import Encode, OutputPlan, Segment, TrackRendition, VideoRendition
 from reelmill.profiles.encoders import AUDIO_ENCODERS, VIDEO_ENCODERS
 from reelmill.storage.readable import Readable
 
@@ -32,6 +36,8 @@ QUICKTIME_LANGUAGES = {
 """ISO 639-2 has two codes for some languages; QuickTime knows them by the bibliographic one only."""
 
 _NOTHING = Overlaid()
+_PACKETS_AHEAD = 8
+"""That are read of an input before they are wanted: what ffmpeg does by itself."""
 _NO_INTERVAL = 1_000_000
 """Frames from keyframe to keyframe that no segment has: the encoder makes none but those it is told to."""
 QUIET = ("-y", "-nostdin", "-hide_banner", "-loglevel", "level+warning", "-nostats", "-progress", "pipe:1")
@@ -39,30 +45,47 @@ _NOTHING_ELSE: dict[str, Any] = {"an": None, "sn": None, "dn": None, "map_metada
 _SUBTITLE_ENCODERS = {"mov_text": "mov_text", "subrip": "subrip", "ass": "ass", "webvtt": "webvtt"}
 
 
+@dataclass(frozen=True)
+class Piece:
+    """An encode, the mp4 that it is written to, and what is laid over its frames."""
+
+    encode: Encode
+    out: Path
+    above: Overlaid = _NOTHING
+
+
 def encode_argv(
-    tool: str, source: Source, media: Readable, rendition: VideoRendition, segment: Segment, *,
-    threads: int, max_pixels: int, out: Path, above: Overlaid = _NOTHING,
-) -> Argv:  # fmt: skip
-    """Encode one segment of one rendition into an mp4 piece whose first frame has time 0.
+    tool: str, source: Source, media: Readable, pieces: Sequence[Piece], *, threads: int, max_pixels: int
+) -> Argv:
+    """Encode one segment into an mp4 for each of its renditions, the first frame at time 0.
 
     Decoding starts at the segment's entry, early enough, and `trim` keeps exactly the frames of its range; filters that
     look at several frames come before it, so that a piece is what one run over the whole source would have made there.
-    `above` is what is laid over them.
+    All of that is done once for all renditions, which must agree in it: see `shared_part`.
     """
-    stream = _frames_of(source, media, rendition, segment, threads, max_pixels, above)
-    output = ffmpeg.output(
-        stream, f"file:{out}", format="mp4", fps_mode="passthrough", enc_time_base=str(rendition.time_base),
-        video_track_timescale=rendition.time_base.denominator, **_NOTHING_ELSE,
-        **_encoder_options(rendition, segment, threads),
-    )  # fmt: skip
-    return _argv(tool, output)
+    encodes = [each.encode for each in pieces]
+    if len({shared_part(each.rendition, [each.segment]) for each in encodes}) != 1:
+        raise ValueError(f"{', '.join(each.label for each in encodes)}: not of the same frames")
+    frames = _kept_frames(source, media, encodes[0].rendition, encodes[0].segment, threads, max_pixels)
+    split = frames.filter_multi_output("split", len(pieces)) if len(pieces) > 1 else [frames]
+    images = _image_inputs([(each.encode.rendition, each.above) for each in pieces], max_pixels)
+    outputs: list[Any] = []
+    for number, piece in enumerate(pieces):
+        rendition, segment = piece.encode.rendition, piece.encode.segment
+        stream = shaped(split[number], source, rendition, segment, images[number], piece.above)
+        output = ffmpeg.output(
+            stream, f"file:{piece.out}", format="mp4", fps_mode="passthrough", enc_time_base=str(rendition.time_base),
+            video_track_timescale=rendition.time_base.denominator, **_NOTHING_ELSE,
+            **_encoder_options(rendition, segment, threads),
+        )  # fmt: skip
+        outputs.append(output)
+    return _argv(tool, ffmpeg.merge_outputs(*outputs) if len(outputs) > 1 else outputs[0])
 
 
-def _frames_of(
-    source: Source, media: Readable, rendition: VideoRendition, segment: Segment, threads: int, max_pixels: int,
-    above: Overlaid,
-) -> Any:  # fmt: skip
-    """Return the node that gives the frames of a segment as they are to be encoded, the first at time 0."""
+def _kept_frames(
+    source: Source, media: Readable, rendition: VideoRendition, segment: Segment, threads: int, max_pixels: int
+) -> Any:
+    """Return the node that gives the frames of a segment as they are decoded, with the source's times."""
     assert source.video is not None
     options = {"copyts": None, "noaccurate_seek": None, "threads": 1 if threads == 1 else 0, "max_pixels": max_pixels}
     # A picture that changes its size midway is scaled; building the filters anew would lose the frames inside them.
@@ -70,10 +93,7 @@ def _frames_of(
     if segment.entry_s is not None:
         options |= {"ss": seconds(segment.entry_s - source.start_s)}
     stream: Any = _source_input(source, media, **options)[str(rendition.stream_index)]
-    laid_over = [
-        _image_input(image, each, max_pixels) for image, each in zip(_images_of(rendition), above.images, strict=True)
-    ]
-    return filtered(stream, source, rendition, segment, laid_over, above.font)
+    return trimmed(stream, source, rendition, segment)
 
 
 def quality_argv(
@@ -81,7 +101,9 @@ def quality_argv(
     every_frames: int, threads: int, max_pixels: int, above: Overlaid,
 ) -> Argv:  # fmt: skip
     """Compare a piece, one of `every_frames` frames, with what it was encoded of; `log` gets the numbers."""
-    wanted = _frames_of(source, media, rendition, segment, threads, max_pixels, above)
+    frames = _kept_frames(source, media, rendition, segment, threads, max_pixels)
+    [images] = _image_inputs([(rendition, above)], max_pixels)
+    wanted = shaped(frames, source, rendition, segment, images, above)
     made = ffmpeg.input(f"file:{piece}", f="mov", protocol_whitelist="file", format_whitelist=demuxer_whitelist("mov"))
     both = [each.filter("format", pix_fmts=rendition.pixel_format) for each in (made["v:0"], wanted)]
     compared = ffmpeg.filter(
@@ -91,8 +113,20 @@ def quality_argv(
     return _argv(tool, ffmpeg.output(compared, "pipe:", format="null"))
 
 
-def _images_of(rendition: VideoRendition) -> list[Image]:
-    return [each.image for each in rendition.overlays if each.image is not None]
+def _image_inputs(laid_over: Sequence[tuple[VideoRendition, Overlaid]], max_pixels: int) -> list[list[Any]]:
+    """Return, for each rendition, the nodes of its images in order. What is laid over more than once is opened once."""
+    wanted = [
+        list(zip((each.image for each in rendition.overlays if each.image), above.images, strict=True))
+        for rendition, above in laid_over
+    ]
+    uses = Counter(media for mine in wanted for _, media in mine)
+    nodes: dict[Readable, Iterator[Any]] = {}
+    for image, media in (each for mine in wanted for each in mine):
+        if media not in nodes:
+            node = _image_input(image, media, max_pixels)
+            split = node.filter_multi_output("split", uses[media]) if uses[media] > 1 else [node]
+            nodes[media] = iter([split[number] for number in range(uses[media])])
+    return [[next(nodes[media]) for _, media in mine] for mine in wanted]
 
 
 def _image_input(image: Image, media: Readable, max_pixels: int) -> Any:
@@ -127,28 +161,70 @@ def _codec_options(rendition: VideoRendition, threads: int) -> dict[str, Any]:
     """Options that only one encoder has: its preset, its threads, and what makes it behave like the others."""
     preset = {} if rendition.preset is None else {"preset": rendition.preset}
     fixed = rendition.fixed_keyframes
+    rate = rendition.joined.encoder_rate if rendition.joined else None
     match rendition.codec:
         case "h264":
-            return {**preset, "threads": threads} | ({"sc_threshold": 0, "forced-idr": 1} if fixed else {})
+            own = [f"fps={rate}"] * bool(rate) + ["stitchable=1"] * rendition.may_vary
+            told = {"x264-params": ":".join(own)} if own else {}
+            return {**preset, "threads": threads, **told} | ({"sc_threshold": 0, "forced-idr": 1} if fixed else {})
         case "hevc":
             pools = f"pools={'none' if threads == 1 else threads}:frame-threads={min(threads, 3)}"
             closed = ":scenecut=0:open-gop=0" if fixed else ""
-            options = {**preset, "x265-params": f"log-level=error:{pools}{closed}", "tag:v": "hvc1"}
+            told = (f":fps={rate}" if rate else "") + ":info=0" * rendition.may_vary
+            options = {**preset, "x265-params": f"log-level=error:{pools}{closed}{told}", "tag:v": "hvc1"}
             return options | ({"forced-idr": 1} if fixed else {})
         case "vp9":
             speed = {} if rendition.preset is None else {"cpu-used": rendition.preset}
-            rate = {} if rendition.bitrate_bps is not None else {"b:v": 0}
-            return {**speed, **rate, "row-mt": 1, "threads": threads}
+            free = {} if rendition.bitrate_bps is not None else {"b:v": 0}
+            return {**speed, **free, "row-mt": 1, "threads": threads}
         case _:
-            return {**preset, "svtav1-params": f"lp={threads}{':scd=0' if fixed else ''}"}
+            told = f":fps-num={rate.numerator}:fps-denom={rate.denominator}" if rate else ""
+            return {**preset, "svtav1-params": f"lp={threads}{':scd=0' if fixed else ''}{told}"}
 
 
-def track_argv(tool: str, source: Source, media: Readable, track: TrackRendition, out: Path) -> Argv:
-    """Make one audio or subtitle track whole, with times that count from the start of the source's container.
+def track_argv(
+    tool: str, sources: Sequence[Source], media: Sequence[Readable], track: TrackRendition, out: Path
+) -> Argv:
+    """Make one audio or subtitle track whole, of one source or of several that are joined.
+
+    A source that lacks it gives silence.
+    """
+    stream = _joined_sound(sources, media, track) if track.sounds else _sound_or_text(sources[0], media[0], track)
+    kept: dict[str, Any] = {"map_metadata": -1, "map_chapters": -1, "vn": None, "dn": None, "format": track.container}
+    if track.container == "mp4":
+        kept["strict"] = "unofficial"  # MP3 at 8 kHz: only a working file
+    if sources[0].clip and track.kind == "subtitle":
+        kept["bsf:s"] = _cut_cues(sources[0].clip.length_s)
+    return _argv(tool, ffmpeg.output(stream, f"file:{out}", **kept, **_track_codec(track)))
+
+
+def _joined_sound(sources: Sequence[Source], media: Sequence[Readable], track: TrackRendition) -> Any:
+    """Return the node that gives what each source has, one after the other, each filled up to its length."""
+    rate, layout = track.joined_rate_hz, track.joined_layout
+    heard: list[Any] = []
+    for number, (source, readable, sound) in enumerate(zip(sources, media, track.sounds, strict=True)):
+        if sound.stream_index is None:
+            silence = ffmpeg.input(f"anullsrc=r={rate}:cl={layout}", f="lavfi")["a:0"]
+            heard.append(silence.filter("atrim", end=seconds(sound.length_s or Fraction(0))))
+            continue
+        mine = track.model_copy(update={"stream_index": sound.stream_index, "layouts": None, "fills_gaps": True})
+        # Equal inputs would become one node of the graph; a source that is there twice must be read twice.
+        stream = _sound_or_text(source, readable, mine, thread_queue_size=_PACKETS_AHEAD + number)
+        stream = stream.filter("aformat", sample_fmts="fltp", sample_rates=rate, channel_layouts=layout)
+        if sound.length_s is not None:
+            length_s = seconds(sound.length_s)
+            stream = stream.filter("apad", whole_dur=length_s).filter("atrim", end=length_s)
+        heard.append(stream.filter("asetpts", expr="N/SR/TB"))
+    joined = ffmpeg.filter(heard, "concat", n=len(heard), v=0, a=1)
+    return joined.filter("aformat", channel_layouts=track.layouts) if track.layouts else joined
+
+
+def _sound_or_text(source: Source, media: Readable, track: TrackRendition, **options: Any) -> Any:
+    """Return the node that gives a track, with times that count from the start of the source's container.
 
     Of a clip they count from its start: sound is cut to the sample, and a subtitle that is shown there is cut to it.
     """
-    options: dict[str, Any] = {"copyts": None}
+    options |= {"copyts": None}
     if source.zero_s:
         options["itsoffset"] = seconds(-source.zero_s)
     stream: Any = _source_input(source, media, **options)[str(track.stream_index)]
@@ -159,13 +235,17 @@ def track_argv(tool: str, source: Source, media: Readable, track: TrackRendition
         stream = stream.filter("aformat", channel_layouts=track.layouts)
     if track.fills_gaps:
         stream = stream.filter("aresample", **{"async": 1, "first_pts": 0})
-    kept: dict[str, Any] = {"map_metadata": -1, "map_chapters": -1, "vn": None, "dn": None, "format": track.container}
-    if track.container == "mp4":
-        kept["strict"] = "unofficial"  # MP3 at 8 kHz: only a working file
-    if source.clip and track.kind == "subtitle":
-        kept["bsf:s"] = _cut_cues(length_s)
-    output = ffmpeg.output(stream, f"file:{out}", **kept, **_track_codec(track))
-    return _argv(tool, output)
+    return stream
+
+
+def subtitles_argv(
+    tool: str, media: Readable, demuxer: str, stream_index: int = 0, start_s: Fraction = Fraction(0)
+) -> Argv:
+    """Print a track of text as an ASS script, with times that count from `start_s`."""
+    options: dict[str, Any] = {"copyts": None} | ({"itsoffset": seconds(-start_s)} if start_s else {})
+    stream = _input(media, demuxer, **options)[str(stream_index)]
+    output = ffmpeg.output(stream, "pipe:1", format="ass", fs=MOST_BYTES, map_metadata=-1, **{"c:s": "ass"})
+    return [tool, *QUIET[:6], *ffmpeg.get_args(output)]
 
 
 def _cut_cues(length_s: Fraction | None) -> str:
@@ -331,11 +411,14 @@ def _escaped(text: str) -> str:
 
 
 def _source_input(source: Source, media: Readable, **options: Any) -> Any:
+    return _input(media, source.demuxer, **options)
+
+
+def _input(media: Readable, demuxer: str, **options: Any) -> Any:
     url, protocols = _address(media)
     return ffmpeg.input(
-        url, format=source.demuxer, protocol_whitelist=protocols,
-        format_whitelist=demuxer_whitelist(source.demuxer), **options,
-    )  # fmt: skip
+        url, format=demuxer, protocol_whitelist=protocols, format_whitelist=demuxer_whitelist(demuxer), **options
+    )
 
 
 def _address(media: Readable) -> tuple[str, str]:
@@ -349,5 +432,5 @@ def _argv(tool: str, output: Any) -> Argv:
 
 __all__ = [
     "QUIET", "encode_argv", "join_list_text", "metadata_text", "mux_argv", "quality_argv", "scan_argv", "seconds",
-    "track_argv",
+    "subtitles_argv", "track_argv",
 ]  # fmt: skip

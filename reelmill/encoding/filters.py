@@ -8,15 +8,16 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from fractions import Fraction
-from math import floor
+from math import ceil, floor
 from pathlib import Path
 from typing import Any
 
 import ffmpeg  # pyright: ignore[reportMissingTypeStubs]
 
+from reelmill.encoding.overlaid import DrawnSubtitles, Overlaid
 from reelmill.media.images import Image
 from reelmill.media.source import Colour, Source, VideoStream
-from reelmill.planning.plan import PlannedOverlay, Segment, VideoRendition
+from reelmill.planning.plan import PlannedOverlay, PlannedSubtitles, Segment, VideoRendition
 
 _Filters = Iterable[tuple[str, dict[str, Any]]]
 
@@ -34,14 +35,32 @@ _ZSCALE_PRIMARIES = {1: "709", 5: "470bg", 6: "170m", 9: "2020", 12: "smpte432"}
 _ZSCALE_TRANSFERS = {16: "smpte2084", 18: "arib-std-b67"}
 _HDR_SIDE_DATA = ("MASTERING_DISPLAY_METADATA", "CONTENT_LIGHT_LEVEL", "DYNAMIC_HDR_PLUS", "DOVI_METADATA")
 _SHADOW = 0.6
+_FULL = 2
+_SDR = Colour(range=1, primaries=1, transfer=1, matrix=1)
+_HALF_A_MILLISECOND = Fraction(1, 2000)
+_SUBTITLE_TICK_S = Fraction(1, 8000)
 
 
-def filtered(
-    stream: Any, source: Source, rendition: VideoRendition, segment: Segment, images: Sequence[Any], font: Path | None
-) -> Any:
-    """Return the node that gives the frames of the segment, the first at time 0. `images` are inputs, in order."""
+def trimmed(stream: Any, source: Source, rendition: VideoRendition, segment: Segment) -> Any:
+    """Return the node that gives the frames of the segment with the source's own times.
+
+    It is the same for all renditions that have the same `shared_part`.
+    """
     assert source.video is not None
-    for name, arguments in (*_before_trim(rendition, source.video), *_trim(segment), *_shape(rendition, source.video)):
+    for name, arguments in (*_before_trim(rendition, source.video), *_trim(segment)):
+        stream = stream.filter(name, **arguments)
+    return stream
+
+
+def shaped(
+    stream: Any, source: Source, rendition: VideoRendition, segment: Segment, images: Sequence[Any], above: Overlaid
+) -> Any:
+    """Return the node that shapes them for the rendition, the first at time 0.
+
+    `above` is laid over them; `images` are the inputs of its images, in order.
+    """
+    assert source.video is not None
+    for name, arguments in _shape(rendition, source.video):
         stream = stream.filter(name, **arguments)
     if rendition.pad != (0, 0):
         stream = _padded(stream, rendition)
@@ -50,14 +69,21 @@ def filtered(
     for overlay in rendition.overlays:
         shown = _shown(overlay, zero_s)
         if overlay.image is not None:
-            above = _image(next(waiting), overlay, overlay.image, rendition, source.video, segment.start * base)
-            stream = ffmpeg.filter([stream, above], "overlay", **_image_place(overlay), **shown)
+            image = _image(next(waiting), overlay, overlay.image, rendition, source.video, segment.start * base)
+            stream = ffmpeg.filter([stream, image], "overlay", **_image_place(overlay), **shown)
         else:
-            stream = stream.filter("drawtext", **_text(overlay, font, zero_s), **shown)
+            stream = stream.filter("drawtext", **_text(overlay, above.font, zero_s), **shown)
+    if rendition.subtitles is not None and above.subtitles is not None:
+        # Their times are those of the whole source, with which they are spoken, also where a clip of it is used.
+        whole_zero_s = zero_s - (source.zero_s - source.start_s)
+        for name, arguments in _subtitled(rendition, rendition.subtitles, above.subtitles, base, whole_zero_s):
+            stream = stream.filter(name, **arguments)
     return stream.filter("setsar", sar=str(rendition.sample_aspect_ratio)).filter("setpts", expr=_less(segment.start))
 
 
 def _before_trim(rendition: VideoRendition, video: VideoStream) -> _Filters:
+    if rendition.joined:
+        yield "settb", {"expr": str(video.time_base)}
     if rendition.deinterlace:
         yield "bwdif", {"mode": "send_frame"}
         yield "settb", {"expr": str(video.time_base)}  # it counts in half ticks
@@ -82,6 +108,8 @@ def _shape(rendition: VideoRendition, video: VideoStream) -> _Filters:
     if rendition.tone_map:
         yield from _tone_mapped(video.colour)
     yield "format", {"pix_fmts": rendition.pixel_format}
+    if rendition.joined and rendition.joined.colour:
+        yield from _in_colour(_SDR if rendition.tone_map else video.colour, rendition.joined.colour, video)
     if any(rendition.bars):
         left, top, right, bottom = rendition.bars
         width, height = left + rendition.width + right, top + rendition.height + bottom
@@ -103,6 +131,21 @@ def _tone_mapped(colour: Colour) -> _Filters:
         yield "sidedata", {"mode": "delete", "type": kind}
 
 
+def _in_colour(has: Colour, wanted: Colour, video: VideoStream) -> _Filters:
+    """Convert matrix and range, and have the frames say of their colours what the others say."""
+    matrices = [_MATRICES.get(each.matrix, _unsaid_matrix(video.shown_size[1])) for each in (has, wanted)]
+    ranges = ["full" if each.range == _FULL else "limited" for each in (has, wanted)]
+    if matrices[0] != matrices[1] or ranges[0] != ranges[1]:
+        yield "scale", {
+            "in_color_matrix": matrices[0], "out_color_matrix": matrices[1], "in_range": ranges[0],
+            "out_range": ranges[1], "flags": "bicubic+accurate_rnd+full_chroma_int",
+        }  # fmt: skip
+    yield "setparams", {
+        "range": wanted.range, "color_primaries": wanted.primaries, "color_trc": wanted.transfer,
+        "colorspace": wanted.matrix,
+    }  # fmt: skip
+
+
 def _padded(stream: Any, rendition: VideoRendition) -> Any:
     """Repeat the last column or row, of luma only: subsampled chroma of an odd size reaches over the edge already."""
     right, bottom = rendition.pad
@@ -114,11 +157,12 @@ def _padded(stream: Any, rendition: VideoRendition) -> Any:
 
 
 def _clock(rendition: VideoRendition, source: Source) -> tuple[Fraction, Fraction]:
-    """Return the time base in which frames count after `trim`, and what they show at the start of source or clip."""
+    """Return the time base in which frames count after `trim`, and what they show at the start of the result."""
     assert source.video is not None
+    zero_s = source.zero_s - (rendition.joined.offset_s if rendition.joined else 0)
     if rendition.frame_rate:
-        return 1 / rendition.frame_rate, source.zero_s - rendition.first_pts * source.video.time_base
-    return source.video.time_base, source.zero_s
+        return 1 / rendition.frame_rate, zero_s - rendition.first_pts * source.video.time_base
+    return source.video.time_base, zero_s
 
 
 def _shown(overlay: PlannedOverlay, zero_s: Fraction) -> dict[str, Any]:
@@ -138,7 +182,8 @@ def _image(
     image: Any, overlay: PlannedOverlay, what: Image, rendition: VideoRendition, video: VideoStream, from_s: Fraction
 ) -> Any:
     """Return the image as it is laid over frames from a time on: in their colours, and where it moves, in its turn."""
-    full = video.colour.range == 2 and not rendition.tone_map
+    colour = rendition.joined.colour if rendition.joined and rendition.joined.colour else video.colour
+    full = colour.range == _FULL and not rendition.tone_map
     image = image.filter("format", pix_fmts="rgba")
     if overlay.opacity < 1:
         image = image.filter("colorchannelmixer", aa=f"{overlay.opacity:g}")
@@ -158,8 +203,12 @@ def _image(
 def _matrix(rendition: VideoRendition, video: VideoStream) -> str:
     if rendition.tone_map:
         return "bt709"
-    unsaid = "bt709" if rendition.size[1] >= _UNSAID_IS_709_FROM else "smpte170m"
-    return _MATRICES.get(video.colour.matrix, unsaid)
+    colour = rendition.joined.colour if rendition.joined and rendition.joined.colour else video.colour
+    return _MATRICES.get(colour.matrix, _unsaid_matrix(rendition.size[1]))
+
+
+def _unsaid_matrix(lines: int) -> str:
+    return "bt709" if lines >= _UNSAID_IS_709_FROM else "smpte170m"
 
 
 def _image_place(overlay: PlannedOverlay) -> dict[str, Any]:
@@ -181,6 +230,26 @@ def _text(overlay: PlannedOverlay, font: Path | None, zero_s: Fraction) -> dict[
         "fontcolor": f"{colour}@{overlay.opacity:g}", "shadowcolor": f"black@{_SHADOW * overlay.opacity:g}",
         "shadowx": far, "shadowy": far,
     }  # fmt: skip
+
+
+def _subtitled(
+    rendition: VideoRendition, planned: PlannedSubtitles, drawn: DrawnSubtitles, base: Fraction, zero_s: Fraction
+) -> _Filters:
+    """Draw the subtitles while times count from the start of the source.
+
+    The filter cuts times off to milliseconds: half of one is added, in a time base in which that can be said, and of
+    which the frames' own is a multiple.
+    """
+    fine = base / ceil(base / _SUBTITLE_TICK_S)
+    ahead = round((zero_s - _HALF_A_MILLISECOND) / fine)
+    yield "settb", {"expr": str(fine)}
+    yield "setpts", {"expr": _less(ahead)}
+    yield "ass", {
+        "filename": str(drawn.script), "fontsdir": str(drawn.fonts), "shaping": "complex",
+        "original_size": f"{planned.shown_width}x{rendition.size[1]}",
+    }  # fmt: skip
+    yield "setpts", {"expr": _less(-ahead)}
+    yield "settb", {"expr": str(base)}
 
 
 def _place(overlay: PlannedOverlay, width: str, height: str, own_width: str, own_height: str) -> tuple[str, str]:

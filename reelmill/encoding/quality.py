@@ -5,17 +5,19 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 from reelmill import __version__
 from reelmill.cost.speeds import measuring_of
 from reelmill.encoding.commands import quality_argv
 from reelmill.encoding.overlaid import overlaid
+from reelmill.encoding.pieces import encode_segment
 from reelmill.encoding.running import run_ffmpeg
 from reelmill.errors import QualityTooLow, ToolFailed
 from reelmill.manifest import QualityReport
 from reelmill.media.source import Source
 from reelmill.media.tool import ffmpeg_path
-from reelmill.planning.plan import Plan, Segment, VideoRendition
+from reelmill.planning.plan import Encode, Plan, Segment, VideoRendition
 from reelmill.profiles.quality import QualitySettings
 from reelmill.records import PieceRecord, QualityRecord
 from reelmill.settings import settings
@@ -23,31 +25,72 @@ from reelmill.storage.digests import content_key, file_digest
 from reelmill.storage.pinning import opened
 from reelmill.workspace import Workspace
 
+_CRF_STEP = 3
+_BEST_CRF = 1
+"""Without loss, at 0, H.264 is in another profile than the other segments."""
 _MEASURES = {"vmaf": "vmaf", "ssim": "float_ssim", "psnr_db": "psnr_y"}
 """Names of libvmaf, by ours."""
 
 
+class Measured(NamedTuple):
+    """A piece that is good enough, and how good it is."""
+
+    piece: PieceRecord
+    quality: QualityRecord
+
+
 def measure_segment(
     source: Source,
-    rendition: VideoRendition,
-    segment: Segment,
+    encode: Encode,
     piece: PieceRecord,
     wanted: QualitySettings,
     *,
     workspace: Workspace,
     threads: int,
+    strict: bool,
     attempt: str,
-) -> QualityRecord:
-    """Compare a piece with what it was encoded of, unless an earlier run did, and return what was found.
+) -> Measured:
+    """Compare a piece with what it was encoded of, unless an earlier run did, and return it with what was found.
 
-    Raises QualityTooLow where that is less than was asked for, ToolFailed, SourceChanged, StoreFailed.
+    A piece that is not good enough is encoded again, as often as `wanted` says, each time better, and the one that is
+    good enough is returned. Raises QualityTooLow where none is, ToolFailed, SourceChanged, StoreFailed.
     """
+    for tries in range(wanted.better_tries + 1):
+        record = _measure(source, encode, piece, wanted, workspace, threads, attempt)
+        low = _too_low(record, wanted.floors)
+        if not low:
+            return Measured(piece, record.model_copy(update={"tries": tries}))
+        better = _better(encode)
+        if tries == wanted.better_tries or better is None:
+            start_s = float(_start_s(source, encode.rendition, encode.segment))
+            raise QualityTooLow(
+                f"{encode.rendition.id}, segment {encode.segment.number:05d} from {start_s:.3f} s: {'; '.join(low)}"
+            )
+        encode = better
+        (piece,) = encode_segment(
+            source, [encode], workspace=workspace, threads=threads, strict=strict, attempt=attempt
+        )
+    raise AssertionError("a try either succeeds, fails or is followed by another")
+
+
+def _better(encode: Encode) -> Encode | None:
+    """Return the encode with a better quality; None where it has the best that fits to the others, or a bit rate."""
+    crf = encode.rendition.crf
+    if crf is None or crf <= _BEST_CRF:
+        return None
+    better = encode.rendition.model_copy(update={"crf": max(crf - _CRF_STEP, _BEST_CRF)})
+    return encode.model_copy(update={"rendition": better})
+
+
+def _measure(
+    source: Source, encode: Encode, piece: PieceRecord, wanted: QualitySettings, workspace: Workspace, threads: int,
+    attempt: str,
+) -> QualityRecord:  # fmt: skip
     key = content_key("quality", __version__, piece.key, piece.sha256, str(wanted.every_frames))
-    record = workspace.kept(QualityRecord, key)
-    if record is None:
-        record = _measured(source, rendition, segment, piece, wanted, key, workspace, threads, attempt)
-    _refuse_too_low(source, rendition, segment, record, wanted.floors)
-    return record
+    kept = workspace.kept(QualityRecord, key)
+    if kept is not None:
+        return kept
+    return _measured(source, encode.rendition, encode.segment, piece, wanted, key, workspace, threads, attempt)
 
 
 def _measured(
@@ -56,7 +99,7 @@ def _measured(
 ) -> QualityRecord:  # fmt: skip
     with workspace.folder() as folder, workspace.unfinished() as log:
         made = workspace.fetch(piece, folder)
-        with opened(source.pinned) as media, overlaid(rendition) as above:
+        with opened(source.pinned) as media, overlaid(rendition, workspace) as above:
             argv = quality_argv(
                 ffmpeg_path(), source, media, rendition, segment, made, log, every_frames=wanted.every_frames,
                 threads=threads, max_pixels=settings().max_pixels, above=above,
@@ -86,17 +129,12 @@ def _frames_in(log: Path, argv: list[str]) -> list[dict[str, float]]:
     return frames
 
 
-def _refuse_too_low(
-    source: Source, rendition: VideoRendition, segment: Segment, record: QualityRecord, floors: Mapping[str, float]
-) -> None:
-    low = [
+def _too_low(record: QualityRecord, floors: Mapping[str, float]) -> list[str]:
+    return [
         f"{name} {getattr(record, name):.3f}, at least {least:g} is wanted"
         for name, least in floors.items()
         if getattr(record, name) < least
     ]
-    if low:
-        start_s = float(_start_s(source, rendition, segment))
-        raise QualityTooLow(f"{rendition.id}, segment {segment.number:05d} from {start_s:.3f} s: {'; '.join(low)}")
 
 
 def _start_s(source: Source, rendition: VideoRendition, segment: Segment) -> float:
@@ -120,5 +158,6 @@ def quality_reports(plan: Plan, records: Sequence[QualityRecord]) -> Iterator[Qu
         yield QualityReport(
             rendition=video.id, frames=frames, vmaf=mean("vmaf"), ssim=mean("ssim"), psnr_db=mean("psnr_db"),
             worst_segment=worst.segment, worst_vmaf=round(worst.vmaf, 4),
+            better_segments=sum(each.tries > 0 for each in mine),
             worst_start_s=round(_start_s(plan.source, video, video.segments[worst.segment]), 6),
         )  # fmt: skip

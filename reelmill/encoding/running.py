@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from reelmill.cost.ledger import noted
 from reelmill.media.tool import Progress, ToolRun, run_tool
@@ -16,14 +16,14 @@ def run_ffmpeg(
     argv: Sequence[str],
     *,
     attempt: str,
-    work: str,
+    work: str | Mapping[str, float],
     segment: int | None = None,
     on_progress: Callable[[Progress], None] | None = None,
     capture_stdout: bool = False,
 ) -> ToolRun:
     """Run it to its end; see `run_tool`. An attempt that was cancelled runs nothing any more.
 
-    What it took, also when it failed, is noted in the attempt's ledger under `work` and `segment`; see `Run`.
+    What it took, also when it failed, is noted in the attempt's ledger under `work` and `segment`; see `Ledger.note`.
     """
     limits = settings()
     with noted(attempt, work, segment) as note:

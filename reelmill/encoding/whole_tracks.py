@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack
 from pathlib import Path
 
 from av.error import FFmpegError
@@ -24,14 +25,14 @@ SHORT_BY_S = 0.25
 """A track that ends this much before its packets say is reported."""
 
 
-def track_key(source: Source, track: TrackRendition) -> str:
+def track_key(sources: Sequence[Source], track: TrackRendition) -> str:
     """Name a track by its content, its recipe, and the code and the ffmpeg that make it."""
-    clip = source.clip.model_dump_json() if source.clip else ""
-    return content_key("track", __version__, source.identity, clip, track.recipe, ffmpeg_version())
+    used = [f"{each.identity} {each.clip.model_dump_json() if each.clip else ''}" for each in sources]
+    return content_key("track", __version__, *used, track.recipe, ffmpeg_version())
 
 
 def make_track(
-    source: Source,
+    sources: Sequence[Source],
     track: TrackRendition,
     *,
     workspace: Workspace,
@@ -39,23 +40,26 @@ def make_track(
     attempt: str,
     on_progress: Callable[[Progress], None] | None = None,
 ) -> TrackRecord:
-    """Encode or copy the track, unless an earlier run did, and return its record.
+    """Encode or copy the track of the source, or of several that are joined, unless an earlier run did.
 
-    Raises ToolFailed, MediaDamaged, SourceChanged, StoreFailed.
+    Return its record. Raises ToolFailed, MediaDamaged, SourceChanged, StoreFailed.
     """
-    key = track_key(source, track)
+    key = track_key(sources, track)
     kept = workspace.kept(TrackRecord, key)
     if kept is not None:
         return kept
     with workspace.unfinished() as out:
-        with opened(source.pinned) as media:
-            argv = track_argv(ffmpeg_path(), source, media, track, out)
+        with ExitStack() as open_files:
+            media = [open_files.enter_context(opened(each.pinned)) for each in sources]
+            argv = track_argv(ffmpeg_path(), sources, media, track, out)
             run = run_ffmpeg(argv, attempt=attempt, work=track.id, on_progress=on_progress)
         messages = without_addresses(run.messages)
         start_s, end_s, priming_s = _span(out, track, argv)
-        warnings = _shortfall(source, track, end_s, messages)
+        warnings = tuple(f"{track.id}: the decoder reported: {each}" for each in messages[:1])
+        if not track.sounds:
+            warnings += tuple(_shortfall(sources[0], track, end_s))
         if strict and (warnings or messages):
-            raise MediaDamaged(f"{source.name}: {(*warnings, *messages)[0]}")
+            raise MediaDamaged(f"{sources[0].name}: {(*warnings, *messages)[0]}")
         sha256 = file_digest(out)
         record = TrackRecord(
             key=key, file_name=f"{key}-{sha256[:16]}.{file_ending(track)}", size_bytes=out.stat().st_size,
@@ -91,14 +95,12 @@ def _span(path: Path, track: TrackRendition, argv: list[str]) -> tuple[float, fl
     return float(start * base), float(end * base), float((start - first) * base)
 
 
-def _shortfall(source: Source, track: TrackRendition, end_s: float, messages: tuple[str, ...]) -> tuple[str, ...]:
+def _shortfall(source: Source, track: TrackRendition, end_s: float) -> Iterator[str]:
     stream: Stream = next(each for each in (*source.audio, *source.subtitles) if each.index == track.stream_index)
-    warnings = [f"{track.id}: the decoder reported: {messages[0]}"] if messages else []
     if track.kind == "audio" and stream.end_s is not None:
         stops_s = stream.end_s - source.zero_s
         if source.clip and source.clip.length_s is not None:
             stops_s = min(stops_s, source.clip.length_s)
         missing_s = float(stops_s) - end_s
         if missing_s > SHORT_BY_S:
-            warnings.append(f"{track.id}: its packets decode to {missing_s:.2f} s less than they announce")
-    return tuple(warnings)
+            yield f"{track.id}: its packets decode to {missing_s:.2f} s less than they announce"

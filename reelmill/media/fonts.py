@@ -42,6 +42,29 @@ def refuse_unknown_characters(text: str, *, what: str) -> None:
         )
 
 
+def is_in_font(character: str) -> bool:
+    """Whether the font has a picture of the character. Raises InvalidWatermark."""
+    return ord(character) in _characters(font_file())
+
+
+def font_family() -> str:
+    """Return the name by which subtitles ask for the font. Raises InvalidWatermark where it has none."""
+    path = font_file()
+    family = _family(path)
+    if not family or "," in family:
+        raise InvalidWatermark(f"the font {path} has no name that subtitles can ask for it by")
+    return family
+
+
+@lru_cache(maxsize=8)
+def _family(path: Path) -> str | None:
+    try:
+        with path.open("rb") as file, TTFont(file, lazy=True, fontNumber=0) as font:
+            return font["name"].getDebugName(1)
+    except (OSError, KeyError, TTLibError) as error:
+        raise InvalidWatermark(f"the font {path} can't be read: {error}") from error
+
+
 @lru_cache(maxsize=8)
 def _digest(path: Path) -> str:
     return hashlib.sha256(path.read_bytes()).hexdigest()[:16]

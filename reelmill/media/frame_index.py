@@ -102,6 +102,25 @@ class FrameIndex:
             self, times=times, last_duration=following - times[-1], before=self.times[:first], stop=following
         )
 
+    def in_time_base(self, time_base: Fraction) -> FrameIndex:
+        """Return the same times in another time base, of which its own is a multiple."""
+        factor = self.time_base / time_base
+        assert factor.denominator == 1, f"{time_base} does not divide {self.time_base}"
+        ticks = factor.numerator
+
+        def moved(times: array[int]) -> array[int]:
+            return array("q", (each * ticks for each in times))
+
+        return replace(
+            self,
+            time_base=time_base,
+            times=moved(self.times),
+            before=moved(self.before),
+            entries=tuple(replace(each, pts=each.pts * ticks) for each in self.entries),
+            last_duration=self.last_duration * ticks,
+            stop=None if self.stop is None else self.stop * ticks,
+        )
+
     def is_on_grid(self, rate: Fraction) -> bool:
         """Whether the frames lie on a grid of `rate` frames a second, each on a place of its own; places may be empty.
 

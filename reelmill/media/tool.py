@@ -35,6 +35,8 @@ from reelmill.settings import settings
 
 _OLDEST_MAJOR = 6
 _TURN_S = 0.25
+_NO_FONTS = Path(__file__).with_name("no_fonts.conf")
+"""A configuration for fontconfig that knows no font: texts are drawn in those that are named, whatever there is."""
 _NOT_PASSED_ON = ("AWS_", "PREFECT_", "REELMILL_", "FFREPORT", "AV_LOG_FORCE_", "http_proxy", "all_proxy")
 
 
@@ -157,6 +159,11 @@ def _follow(child: _Child, output: ToolOutput, watch: Watch, on_cpu: Callable[[f
     return False
 
 
+def _environment() -> dict[str, str]:
+    passed_on = {name: value for name, value in os.environ.items() if not name.startswith(_NOT_PASSED_ON)}
+    return {**passed_on, "FONTCONFIG_FILE": str(_NO_FONTS)}
+
+
 class _Child(subprocess.Popen[bytes]):
     """A tool's process. Made before it is started, so that `end` knows it whatever interrupts the start."""
 
@@ -192,7 +199,7 @@ class _Child(subprocess.Popen[bytes]):
                     stdout=subprocess.PIPE,
                     stderr=subprocess.PIPE,
                     cwd=self._cwd,
-                    env={name: value for name, value in os.environ.items() if not name.startswith(_NOT_PASSED_ON)},
+                    env=_environment(),
                     process_group=0,
                     preexec_fn=dies_with_starter(),
                 )

@@ -9,11 +9,13 @@ from pydantic import field_serializer
 
 from reelmill.formats import FormatName
 from reelmill.media.images import Image
-from reelmill.media.source import Frozen, Source
+from reelmill.media.source import Colour, Frozen, Source
 from reelmill.planning.picture_plan import PicturesPlan
 from reelmill.profiles.picture import Denoise, Position
 
-_WHERE_IT_LIES: Any = {"image": {"location", "version"}}
+_NO_PART_OF_RECIPE: Any = {
+    "id": True, "segments": True, "overlays": {"__all__": {"image": {"location", "version"}}}, "subtitles": {"name"},
+}  # fmt: skip
 
 
 class Segment(Frozen):
@@ -33,6 +35,8 @@ class Segment(Frozen):
     """Times inside the range at which the encoder must begin anew, besides the first."""
     is_whole: bool = False
     """Whether the segment is everything there is in the source."""
+    is_only: bool = False
+    """Whether nothing else is made of the source, so that no other piece has to fit to it."""
 
 
 class PlannedOverlay(Frozen):
@@ -53,6 +57,37 @@ class PlannedOverlay(Frozen):
     start_s: Fraction
     end_s: Fraction | None
     font: str | None = None
+
+
+class JoinedPicture(Frozen):
+    """What makes the pieces of several sources fit together.
+
+    Frames get the time base of the rendition first. `encoder_rate` is the one frame rate that encoders are told of, in
+    frames a second. `colour` is what is made of the source's own, None where that stays. `offset_s` is when the source
+    begins in the result.
+    """
+
+    encoder_rate: Fraction
+    colour: Colour | None
+    offset_s: Fraction
+
+
+class PlannedSubtitles(Frozen):
+    """Subtitles that are drawn into the picture, the last of all, `name` and `lines` for those who read the plan.
+
+    `digest` names what is drawn (see `Subtitles`), `font` the font, by their content. `shown_width` is that of the
+    picture in square pixels; it, `line_height` and `margins` (side, below) are in pixels. Colour and sizes are those of
+    lines that have none of their own.
+    """
+
+    name: str
+    digest: str
+    lines: int
+    shown_width: int
+    line_height: int
+    margins: tuple[int, int]
+    colour: str
+    font: str
 
 
 class VideoRendition(Frozen):
@@ -93,7 +128,11 @@ class VideoRendition(Frozen):
     denoise: Denoise = "none"
     tone_map: bool = False
     """Whether HDR becomes SDR, in BT.709."""
+    may_vary: bool = False
+    """Whether segments of different quality must fit together, so that one can be encoded better than the others."""
     overlays: tuple[PlannedOverlay, ...] = ()
+    subtitles: PlannedSubtitles | None = None
+    joined: JoinedPicture | None = None
     segments: tuple[Segment, ...] = ()
 
     @property
@@ -114,7 +153,17 @@ class VideoRendition(Frozen):
     @property
     def recipe(self) -> str:
         """Everything that decides the samples of a piece except its range, as one string."""
-        return self.model_dump_json(exclude={"id": True, "segments": True, "overlays": {"__all__": _WHERE_IT_LIES}})
+        return self.model_dump_json(exclude=_NO_PART_OF_RECIPE)
+
+
+class Sound(Frozen):
+    """What one of several sources gives to a track: a stream of it, silence where None; so long that the next fits.
+
+    `length_s` is None where it is as long as it is.
+    """
+
+    stream_index: int | None
+    length_s: Fraction | None
 
 
 class TrackRendition(Frozen):
@@ -136,6 +185,10 @@ class TrackRendition(Frozen):
     title: str | None = None
     dispositions: tuple[str, ...] = ()
     cost: float = 0.0
+    sounds: tuple[Sound, ...] = ()
+    """Of several sources: what each one gives, in their order, one after the other at `joined_rate_hz`."""
+    joined_rate_hz: int = 0
+    joined_layout: str = ""
 
     @property
     def recipe(self) -> str:
@@ -190,16 +243,50 @@ class OutputPlan(Frozen):
         return f"{self.file_name}/" if self.package else self.file_name
 
 
-class EncodeTask(Frozen):
-    """One (segment, rendition) pair, in the order of work: longest first. `cost` is in CPU seconds, about."""
+class Encode(Frozen):
+    """One segment of one rendition: what one encoder makes. The rendition is without its segments."""
 
-    rendition: str
+    rendition: VideoRendition
+    segment: Segment
+
+    @property
+    def label(self) -> str:
+        return f"{self.rendition.id}-{self.segment.number:05d}"
+
+
+class EncodeTask(Frozen):
+    """One segment of one rendition, or of several that share its decode. `cost` is in CPU seconds, about."""
+
+    renditions: tuple[str, ...]
     segment: int
     cost: float
 
+    @property
+    def name(self) -> str:
+        """The renditions as one word."""
+        return "+".join(self.renditions)
+
+    @property
+    def label(self) -> str:
+        return f"{self.name}-{self.segment:05d}"
+
+
+class Part(Frozen):
+    """One of several sources that become one video: its renditions, with the segments that are made of it.
+
+    Their ranges are times of the source; they have the numbers of the whole, and so have the renditions the names.
+    """
+
+    source: Source
+    video: tuple[VideoRendition, ...]
+
 
 class Plan(Frozen):
-    """Everything a job will do, before it does anything."""
+    """Everything a job will do, before it does anything.
+
+    Of several sources `source` is the first, `parts` has each, and the renditions in `video` have the pieces of all, at
+    the times of the result, counted as the first source counts.
+    """
 
     job_key: str
     source: Source
@@ -213,12 +300,55 @@ class Plan(Frozen):
     reasons: tuple[str, ...]
     warnings: tuple[str, ...]
     pictures: PicturesPlan | None = None
+    parts: tuple[Part, ...] = ()
+
+    @property
+    def sources(self) -> tuple[Source, ...]:
+        return tuple(each.source for each in self.parts) or (self.source,)
+
+    @property
+    def used_s(self) -> Fraction:
+        """Return how long what is used of the sources lasts together, in seconds."""
+        return sum((each.used_s for each in self.sources), Fraction(0))
+
+    def encode(self, rendition_id: str, number: int) -> tuple[Source, Encode]:
+        """Return what a piece is made of: a source, and the rendition with the range of the source."""
+        for source, video in ((each.source, each.video) for each in self.parts or (self,)):
+            rendition = next(each for each in video if each.id == rendition_id)
+            before = rendition.segments[0].number if rendition.segments else 0
+            if number < before + len(rendition.segments):
+                bare = rendition.model_copy(update={"segments": ()})
+                return source, Encode(rendition=bare, segment=rendition.segments[number - before])
+        raise LookupError(f"{rendition_id} has no segment {number}")
+
+    def encodes_of(self, task: EncodeTask) -> tuple[Source, tuple[Encode, ...]]:
+        """Return the source of a task and what is made of it, in the order of its renditions."""
+        made = [self.encode(each, task.segment) for each in task.renditions]
+        return made[0][0], tuple(encode for _, encode in made)
+
+    def resumed_from(self, earlier: Plan) -> Plan:
+        """Return the plan of an earlier run of the job, for this machine and with the sources where they are now."""
+        parts = tuple(
+            was.model_copy(update={"source": now.source}) for was, now in zip(earlier.parts, self.parts, strict=True)
+        )
+        here = {"source": self.source, "parts": parts, "encoder_threads": self.encoder_threads}
+        return earlier.model_copy(update=here)
 
     @property
     def public_names(self) -> tuple[str, ...]:
         """Return the name of everything that will be published; that of a folder ends in a slash."""
         pictures = self.pictures.sets if self.pictures else ()
         return tuple(each.public_name for each in (*self.outputs, *pictures))
+
+    @property
+    def encodes(self) -> int:
+        """How many pieces there will be."""
+        return sum(len(each.segments) for each in self.video)
+
+    @property
+    def subtitles(self) -> PlannedSubtitles | None:
+        """Return the subtitles that are drawn into the picture, as they are in the first rendition that has them."""
+        return next((each.subtitles for each in self.video if each.subtitles is not None), None)
 
     def rendition(self, rendition_id: str) -> VideoRendition:
         return next(each for each in self.video if each.id == rendition_id)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from fractions import Fraction
 
 from reelmill.errors import NoVideoStream
@@ -10,17 +11,17 @@ from reelmill.formats import FORMATS, Format, FormatName
 from reelmill.media.frame_index import FrameIndex
 from reelmill.media.images import Image
 from reelmill.media.source import Source
+from reelmill.media.subtitles import Subtitles
+from reelmill.planning.encode_tasks import encode_tasks
+from reelmill.planning.joining import Probed, first_of, in_one_clock, join_plan
 from reelmill.planning.ladder import ladder_of, segment_starts, with_keyframes
 from reelmill.planning.pictures import plan_pictures
 from reelmill.planning.plan import EncodeTask, LeftOut, OutputPlan, PackagePlan, Plan, TrackRendition, VideoRendition
 from reelmill.planning.segments import FILTER_LEAD_FRAMES, Cut, choose_cut, resampled_segments_of, segments_of
+from reelmill.planning.subtitles import spans_not_cut
 from reelmill.planning.tracks import audio_tracks, name_of, other_left_out, subtitle_tracks
 from reelmill.planning.video import is_hdr, nominal_rate, video_rendition
 from reelmill.profiles.profile import Profile, check_formats
-
-_MEGAPIXEL_COST_S = {"h264": 0.015, "hevc": 0.05, "vp9": 0.08, "av1": 0.02}
-"""CPU seconds that encoding a million pixels takes at the default preset, about. Only their order matters."""
-
 
 _NO_IMAGES: Mapping[str, Image] = {}
 
@@ -31,6 +32,7 @@ def make_plan(
     base_name: str,
     source: Source,
     index: FrameIndex | None,
+    more: Sequence[Probed] = (),
     profile: Profile,
     formats: Sequence[FormatName],
     workers: int,
@@ -39,29 +41,43 @@ def make_plan(
     most_encode_tasks: int,
     images: Mapping[str, Image] = _NO_IMAGES,
     font: str | None = None,
+    subtitles: Subtitles | None = None,
     whole_because: str | None = None,
 ) -> Plan:
     """Plan the job: unique renditions, segments, tracks, outputs, and the order of work (longest first).
 
     `index` has the times of the video's frames, None when there is no video; `images` are those that the profile lays
-    over it, `font` names the font of its texts. With `whole_because` nothing is cut, and
-    that is the reason given. Raises JobRejected where a format can't be made of this source.
+    over it, `font` names the font of its texts, `subtitles` are drawn into it. `more` are sources that follow the
+    first. With `whole_because` nothing is cut, and that is the reason given. Raises JobRejected where a format can't be
+    made of this source.
     """
     check_formats(profile, formats)
     containers = [FORMATS[each] for each in formats]
-    video, by_format = _video_renditions(source, index, containers, profile, images, font)
-    cut = Cut((), "")
-    starts: tuple[int, ...] = ()
-    if index is not None and any(each.fixed_keyframes for each in video):
-        starts = segment_starts(index, profile.streaming.exact_segment_s)
-    if index is not None and video:
+    probed: tuple[Probed, ...] = ()
+    if more:
+        probed = in_one_clock([Probed(source, index), *more])
+        constant_rate = not all(each.variable_frame_rate for each in containers if not each.is_audio_only)
+        first, profile = first_of(probed, profile, constant_rate=constant_rate)
+        source, index = first.source, first.index
+    video, by_format = _video_renditions(source, index, containers, profile, images, font, subtitles)
+
+    def cut_video(video: Sequence[VideoRendition], index: FrameIndex) -> tuple[list[VideoRendition], Cut]:
+        starts: tuple[int, ...] = ()
+        if any(each.fixed_keyframes for each in video):
+            starts = segment_starts(index, profile.streaming.exact_segment_s)
+        if whole_because:
+            index = replace(index, entries=())  # decoding starts with the file
         cut = Cut((), f"not cut: {whole_because}") if whole_because else choose_cut(
             index, target_s=segment_s, default_s=default_segment_s, workers=workers,
-            most_segments=max(most_encode_tasks // len(video), 1),
+            most_segments=max(most_encode_tasks // len(video) // (1 + len(more)), 1),
             lead=FILTER_LEAD_FRAMES * any(_looks_back(each) for each in video),
-            allowed=starts,
+            allowed=starts, uncut=_uncut(source, index, video, subtitles),
         )  # fmt: skip
-        video = [_with_segments(each, index, cut, starts) for each in video]
+        return [_with_segments(each, index, cut, starts) for each in video], cut
+
+    cut = Cut((), "")
+    if index is not None and video:
+        video, cut = cut_video(video, index)
     tracks: dict[str, TrackRendition] = {}
     outputs = [
         _output(source, each, profile, by_format.get(each.name, ()), base_name, tracks)
@@ -73,24 +89,35 @@ def make_plan(
         rate = nominal_rate(source.video, index) if source.video is not None and index is not None else None
         rungs = by_format.get(packaged[0].name, ())
         outputs.append(_package(source, packaged, profile, rungs, base_name, tracks, rate))
-    order = _order(video)
     pictures, without_pictures = None, ()
     if profile.pictures is not None:
         careful = whole_because is not None
         pictures, without_pictures = plan_pictures(source, index, profile.pictures, base_name, careful=careful)
-    return Plan(
+    plan = Plan(
         job_key=job_key,
         source=source,
         video=tuple(video),
         tracks=tuple(sorted(tracks.values(), key=lambda track: -track.cost)),
         outputs=tuple(each.model_copy(update=_avi_rate(each, source, index)) for each in outputs),
-        order=order,
-        encoder_threads=max(1, workers // len(order)) if order else 1,
+        order=(),
+        encoder_threads=1,
         source_frames=len(index) if index else None,
         index_origin=index.origin if index else "packets",
         reasons=tuple(_reasons(cut, index, video, profile)),
         warnings=(*source.warnings, *_warnings(source, index, video, containers), *without_pictures),
         pictures=pictures,
+    )
+    if more:
+        plan = join_plan(plan, probed, profile.video, lambda video, index: cut_video(video, index)[0])
+    return _in_order(plan, workers)
+
+
+def _in_order(plan: Plan, workers: int) -> Plan:
+    """Return the plan with its encodes as tasks."""
+    order = encode_tasks(plan.video, workers)
+    threads = max(1, workers // max(1, plan.encodes))
+    return plan.model_copy(
+        update={"order": order, "encoder_threads": threads, "reasons": (*plan.reasons, *_sharing(order))}
     )
 
 
@@ -101,6 +128,7 @@ def _video_renditions(
     profile: Profile,
     images: Mapping[str, Image],
     font: str | None,
+    subtitles: Subtitles | None,
 ) -> tuple[list[VideoRendition], dict[str, tuple[str, ...]]]:
     """Return the unique video renditions, each under a name of its own, and which ones each format gets."""
     by_recipe: dict[str, VideoRendition] = {}
@@ -111,13 +139,21 @@ def _video_renditions(
         if source.video is None or index is None:
             raise NoVideoStream(f"{source.name} has no video for {container.name}")
         for wanted in ladder_of(source.video, profile) if container.packaged else [profile.video]:
-            made = video_rendition(source, index, container, profile, wanted, images, font)
+            made = video_rendition(source, index, container, profile, wanted, images, font, subtitles)
             if made.recipe not in by_recipe:
                 taken = {each.id for each in by_recipe.values()}
                 name = next(n for n in _names(made.id) if n not in taken)
                 by_recipe[made.recipe] = made.model_copy(update={"id": name})
             by_format[container.name] = (*by_format.get(container.name, ()), by_recipe[made.recipe].id)
     return list(by_recipe.values()), by_format
+
+
+def _uncut(
+    source: Source, index: FrameIndex, video: Iterable[VideoRendition], subtitles: Subtitles | None
+) -> tuple[tuple[int, int], ...]:
+    """Return the spans in which no cut may be: what libass draws there depends on what it drew before."""
+    rates = [each.frame_rate for each in video if each.subtitles is not None]
+    return spans_not_cut(subtitles, source, index, rates) if subtitles is not None and rates else ()
 
 
 def _names(base: str) -> Iterable[str]:
@@ -200,28 +236,23 @@ def _avi_rate(output: OutputPlan, source: Source, index: FrameIndex | None) -> d
     return {"avi_frame_rate": nominal_rate(source.video, index)}
 
 
-def _order(video: Iterable[VideoRendition]) -> tuple[EncodeTask, ...]:
-    tasks = [
-        EncodeTask(
-            rendition=each.id,
-            segment=segment.number,
-            cost=segment.frames * each.size[0] * each.size[1] * _MEGAPIXEL_COST_S[each.codec] / 1e6,
-        )
-        for each in video
-        for segment in each.segments
-    ]
-    return tuple(sorted(tasks, key=lambda task: -task.cost))
-
-
 def _reasons(cut: Cut, index: FrameIndex | None, video: Sequence[VideoRendition], profile: Profile) -> Iterable[str]:
     if cut.reason and any(each.segments for each in video):
         yield cut.reason
+    burned = next((each.subtitles for each in video if each.subtitles is not None), None)
+    if burned is not None:
+        yield f"burned into the picture: {burned.name}, lines: {burned.lines:,}"
     if index is not None and index.origin == "decode":
         yield "the times of the frames were learned by decoding the source once"
     if any(each.codec == "copy" for each in video):
         yield "video is copied: the source already is what the format needs"
     elif video and profile.copy_when_fits:
         yield "video is encoded: the source is not what the profile asks for"
+
+
+def _sharing(order: Iterable[EncodeTask]) -> Iterable[str]:
+    for names in dict.fromkeys(task.renditions for task in order if len(task.renditions) > 1):
+        yield f"{', '.join(names)}: made of one decode"
 
 
 def _warnings(

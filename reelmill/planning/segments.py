@@ -33,13 +33,14 @@ class Cut:
 
 def choose_cut(
     index: FrameIndex, *, target_s: float | None, default_s: float, workers: int, most_segments: int, lead: int = 0,
-    allowed: Sequence[int] = (),
+    allowed: Sequence[int] = (), uncut: Sequence[tuple[int, int]] = (),
 ) -> Cut:  # fmt: skip
     """Choose where to cut.
 
     With `target_s`, what the user asked for, segments are that long; otherwise `default_s` at most, shorter when there
     would be fewer segments than `workers`, but never under SHORTEST_USEFUL_S. A cut lies on a clean keyframe where one
-    is near, on any frame otherwise; where some frames are `allowed`, on the nearest of those. Unless the user asked for
+    is near, on any frame otherwise; where some frames are `allowed`, on the nearest of those, and never inside a span
+    of `uncut`. Unless the user asked for
     it, no cut is made where decoding up to it would cost more than it gains.
     """
     if index.fault:
@@ -51,14 +52,17 @@ def choose_cut(
         return Cut((), f"not cut: {float(duration):.1f} s are encoded as fast in one piece")
     boundaries: tuple[int, ...] = ()
     while count > 1:
-        boundaries = _boundaries(index, count, allowed)
+        boundaries = _boundaries(index, count, allowed, uncut)
         asked = target_s is not None
         if not boundaries or asked or _lead_frames(index, boundaries, lead) <= _MAX_LEAD_SHARE * len(index):
             break
         count = count // 2
+    if not boundaries and uncut:
+        return Cut((), "not cut: there are subtitles that make room for one another wherever it could be")
     if count < 2 or not boundaries:
         return Cut((), "not cut: most of the source would be decoded twice, its keyframes are too far apart")
-    return Cut(boundaries, f"cut into {len(boundaries) + 1} segments of about {float(duration / count):.1f} s")
+    count = len(boundaries) + 1
+    return Cut(boundaries, f"cut into {count} segments of about {float(duration / count):.1f} s")
 
 
 def _segment_count(duration_s: Fraction, target_s: float | None, default_s: float, workers: int) -> int:
@@ -70,20 +74,31 @@ def _segment_count(duration_s: Fraction, target_s: float | None, default_s: floa
     return min(count, int(duration_s / SHORTEST_USEFUL_S)) if count > 1 else 1
 
 
-def _boundaries(index: FrameIndex, count: int, allowed: Sequence[int]) -> tuple[int, ...]:
+def _boundaries(
+    index: FrameIndex, count: int, allowed: Sequence[int], uncut: Sequence[tuple[int, int]]
+) -> tuple[int, ...]:
     """Return the start times of segments 1 to `count - 1`: distinct times of shown frames."""
     step = Fraction(index.end - index.first, count)
-    clean = [entry.pts for entry in index.entries if entry.is_clean]
+    clean = [entry.pts for entry in index.entries if entry.is_clean and not _span_around(entry.pts, uncut)]
+    possible = [pts for pts in allowed if not _span_around(pts, uncut)]
     chosen: list[int] = []
     for number in range(1, count):
         ideal = index.first + number * step
-        near = _nearest(allowed or clean, ideal)
+        near = _nearest(possible if allowed else clean, ideal)
         is_near = near is not None and (bool(allowed) or abs(near - ideal) <= step * _SNAP_SHARE)
         frame = near if is_near else index.at_or_after(ceil(ideal))
         frame = None if frame is None else index.at_or_after(frame)
+        while frame is not None and (span := _span_around(frame, uncut)):
+            frame = None if allowed else index.at_or_after(span[1])
         if frame is not None and frame > (chosen[-1] if chosen else index.first):
             chosen.append(frame)
     return tuple(chosen)
+
+
+def _span_around(pts: int, spans: Sequence[tuple[int, int]]) -> tuple[int, int] | None:
+    """Return the span that the time is inside of; `spans` are ascending and apart."""
+    position = bisect_left(spans, (pts,)) - 1
+    return spans[position] if position >= 0 and spans[position][0] < pts < spans[position][1] else None
 
 
 def _nearest(values: Sequence[int], wanted: Fraction) -> int | None:
@@ -108,8 +123,9 @@ def segments_of(index: FrameIndex, boundaries: Sequence[int], lead: int = 0) -> 
     """
     starts = [index.first, *boundaries]
     ends: list[int | None] = [*boundaries, index.stop]
+    only = len(starts) == 1
     return tuple(
-        _segment(number, start, end, index, start, index.within(start, end), lead)
+        _segment(number, start, end, index, start, index.within(start, end), lead, only=only)
         for number, (start, end) in enumerate(zip(starts, ends, strict=True))
     )
 
@@ -131,7 +147,7 @@ def resampled_segments_of(index: FrameIndex, boundaries: Sequence[int], rate: Fr
     stop = None if index.stop is None else times[-1] + 1
     ends: list[int | None] = [*(tick for tick, _ in starts[1:]), stop]
     segments = tuple(
-        _segment(number, tick, end, index, pts, _between(times, tick, end), lead=FILTER_LEAD_FRAMES)
+        _segment(number, tick, end, index, pts, _between(times, tick, end), FILTER_LEAD_FRAMES, only=len(starts) == 1)
         for number, ((tick, pts), end) in enumerate(zip(starts, ends, strict=True))
     )
     return segments if stop else (*segments[:-1], segments[-1].model_copy(update={"times_digest": None}))
@@ -142,8 +158,9 @@ def _between(times: array[int], start: int, end: int | None) -> array[int]:
 
 
 def _segment(
-    number: int, start: int, end: int | None, index: FrameIndex, source_pts: int, times: array[int], lead: int
-) -> Segment:
+    number: int, start: int, end: int | None, index: FrameIndex, source_pts: int, times: array[int], lead: int, *,
+    only: bool,
+) -> Segment:  # fmt: skip
     entry = index.entry_for(source_pts, lead) if number or index.before else None
     if entry and (entry.pts - index.source_first) * index.time_base < NEAR_START_S:
         entry = None
@@ -154,5 +171,6 @@ def _segment(
         entry_s=entry.pts * index.time_base if entry else None,
         frames=len(times),
         times_digest=times_digest(times, start),
-        is_whole=not number and end is None and not index.before,
+        is_whole=only and end is None and not index.before,
+        is_only=only,
     )

@@ -12,9 +12,11 @@ from reelmill.formats import Format
 from reelmill.media.frame_index import FrameIndex
 from reelmill.media.images import Image
 from reelmill.media.source import Source, VideoStream
+from reelmill.media.subtitles import Subtitles
 from reelmill.planning.clip import refuse_copied_clip
 from reelmill.planning.picture import layout, planned_overlays
 from reelmill.planning.plan import VideoRendition
+from reelmill.planning.subtitles import planned_subtitles
 from reelmill.profiles.encoders import VIDEO_ENCODERS, VideoEncoder
 from reelmill.profiles.profile import Profile, codec_for
 from reelmill.profiles.video import VideoSettings
@@ -25,12 +27,12 @@ _HIGHEST_NOMINAL_RATE = 120
 
 def video_rendition(
     source: Source, index: FrameIndex, format: Format, profile: Profile, wanted: VideoSettings,
-    images: Mapping[str, Image], font: str | None,
+    images: Mapping[str, Image], font: str | None, subtitles: Subtitles | None,
 ) -> VideoRendition:  # fmt: skip
     """Return the rendition, without segments, that the format needs. `wanted` is the profile's `video`, or a rung.
 
-    `images` has those that are laid over the picture, `font` names the one of texts. Raises InvalidProfile,
-    InvalidWatermark.
+    `images` has those that are laid over the picture, `font` names the one of texts, `subtitles` are drawn. Raises
+    InvalidProfile, InvalidWatermark.
     """
     video = source.video
     assert video is not None
@@ -83,9 +85,14 @@ def video_rendition(
         bars=shape.bars,
         denoise=wanted.denoise,
         tone_map=tone_map,
+        may_vary=profile.quality.better_tries > 0,
     )
     overlays = planned_overlays(wanted.overlays, images, made.size, made.sample_aspect_ratio, font)
-    return made.model_copy(update={"id": f"{codec}-{min(made.size)}p", "overlays": overlays})
+    burned = None
+    if subtitles is not None and wanted.burn_subtitles is not None and font is not None:
+        burned = planned_subtitles(subtitles, wanted.burn_subtitles, made, video.colour.transfer, font)
+    name = f"{codec}-{min(made.size)}p"
+    return made.model_copy(update={"id": name, "overlays": overlays, "subtitles": burned})
 
 
 def can_copy(video: VideoStream, index: FrameIndex, format: Format, profile: Profile) -> bool:
@@ -100,6 +107,7 @@ def can_copy(video: VideoStream, index: FrameIndex, format: Format, profile: Pro
         and shape.is_as_it_was
         and (shape.width, shape.height) == video.shown_size
         and not wanted.overlays
+        and wanted.burn_subtitles is None
         and wanted.denoise == "none"
         and not (wanted.tone_map == "auto" and is_hdr(video))
         and (not video.rotation_deg or format.rotation)

@@ -36,6 +36,11 @@ class QualitySettings(BaseModel):
         description="The same of PSNR of luma, in decibels",
     )  # fmt: skip
 
+    better_tries: int = Field(
+        default=0, ge=0, le=5, json_schema_extra={"position": 6},
+        description="How often a segment that has less is encoded again, better each time, before the job fails",
+    )  # fmt: skip
+
     @property
     def floors(self) -> dict[str, float]:
         """What is the least that each measure must be, by its name."""
@@ -56,3 +61,5 @@ class QualitySettings(BaseModel):
         if not self.measure:
             for name in self.floors:
                 yield Problem(f"min_{name}", "needs measure: true; allowed: both, or none of the two")
+        if self.better_tries and not self.floors:
+            yield Problem("better_tries", "needs min_vmaf, min_ssim or min_psnr_db; allowed: both, or 0")

@@ -26,6 +26,7 @@ from reelmill.profiles.pictures import (
 from reelmill.profiles.problems import allowed_values, shown
 from reelmill.profiles.profile import AudioSettings, Profile, Rung, StreamingSettings, VideoSettings
 from reelmill.profiles.quality import QualitySettings
+from reelmill.profiles.subtitles import BurnedSubtitles
 
 EXAMPLE = """\
 version: 1
@@ -93,6 +94,7 @@ def profiles_reference() -> str:
         "## Fields of `video`\n\n" + _fields(VideoSettings),
         "## Fields of `crop`\n\n" + _fields(Crop),
         "## Fields of an overlay\n\n" + _fields(Overlay),
+        "## Fields of `burn_subtitles`\n\n" + _fields(BurnedSubtitles),
         "## Fields of `audio`\n\n" + _fields(AudioSettings),
         "## Fields of a rung of `ladder`\n\n" + _fields(Rung),
         "## Fields of `streaming`\n\n" + _fields(StreamingSettings),

@@ -73,7 +73,7 @@ def rung_video(video: VideoSettings, rung: Rung, *, upright: bool = False) -> Vi
     size = (rung.height, rung.width) if upright else (rung.width, rung.height)
     replaced = _RATES if own else ()
     kept = video.model_dump(exclude={"width", "height", "allow_upscale", *replaced})
-    kept |= {"crop": video.crop, "overlays": video.overlays}
+    kept |= {"crop": video.crop, "overlays": video.overlays, "burn_subtitles": video.burn_subtitles}
     return VideoSettings.model_construct(**(kept | own), width=size[0], height=size[1])
 
 

@@ -12,6 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator, model_valida
 from reelmill.profiles.encoders import VIDEO_ENCODERS, PixelFormat, VideoCodec
 from reelmill.profiles.picture import Crop, Denoise, Overlay, ScaleMode, scale_mode_problems
 from reelmill.profiles.problems import Problem, not_allowed, refuse
+from reelmill.profiles.subtitles import BurnedSubtitles
 
 _FRAME_RATE = re.compile(r"[1-9][0-9]{0,8}(?:/[1-9][0-9]{0,8})?")
 _MAX_FRAME_RATE = 1000
@@ -100,6 +101,11 @@ class VideoSettings(BaseModel):
     overlays: tuple[Overlay, ...] = Field(
         default=(), max_length=8, strict=False, json_schema_extra={"position": 18, "allowed": "at most 8 overlays"},
         description="Images, texts and clocks laid over the picture, the later over the earlier",
+    )  # fmt: skip
+
+    burn_subtitles: BurnedSubtitles | None = Field(
+        default=None, json_schema_extra={"position": 19},
+        description="Subtitles that become part of the picture, above all overlays",
     )  # fmt: skip
 
     @property

@@ -38,6 +38,6 @@ def hold_lock(store: Store, on_lost: Callable[[], None], wait_s: float) -> Gener
 def remove_work(store: Store) -> None:
     """Remove what a job keeps; what can't be removed now is left to `reelmill clean`."""
     with leaves_to_sweep(f"unfinished work in {store.location}"):
-        store.delete("plan.json", "frames.index")
+        store.delete("plan.json", "frames.index", "subtitles.json")
         for part in ("records/", "pieces/", "uploads/"):
             store.remove_all(part)

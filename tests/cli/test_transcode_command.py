@@ -20,8 +20,9 @@ import pytest
 from reelmill.manifest import Manifest, read_manifest
 from reelmill.settings import settings
 from reelmill.storage.opening import open_store
-from tests.ffmpeg_tool import FFMPEG, frame_times
+from tests.ffmpeg_tool import FFMPEG, frame_times, run_ffmpeg
 from tests.live_jobs import FRAME_RATE, LoggedTool, alive_with, files_below, make_clip, use_tool, wait_until
+from tests.subtitle_files import srt_file
 
 ROOT = Path(__file__).parents[2]
 SECONDS = 12
@@ -138,6 +139,19 @@ def test_dry_run_prints_the_plan_and_every_command_and_writes_nothing(offline: C
     assert {argv[0] for argv in commands.values()} == {FFMPEG}
     assert commands["merge-flv"][-1] == f"file:{tmp_path}/clip.reelmill/clip.flv".replace(f"{tmp_path}/", "")
     assert_nothing_written(tmp_path)
+
+
+def test_dry_run_shows_what_is_laid_over_the_picture(offline: Command, clip: Path, tmp_path: Path):
+    image, lines = tmp_path / "logo.png", srt_file(tmp_path, ("00:00:01,000", "00:00:02,000", "Hello"))
+    run_ffmpeg("-f", "lavfi", "-i", "color=red:s=8x8", "-frames:v", "1", image)
+    laid = ("--watermark", str(image), "--burn-subtitles", str(lines))
+    stdout, _ = offline("transcode", str(clip), *laid, "--dry-run", "--json")
+    plan = json.loads(stdout)
+    argv = next(each["argv"] for each in plan["commands"] if each["task"] == "encode-h264-180p-00000")
+    graph = argv[argv.index("-filter_complex") + 1]
+    assert f"file:{image}" in argv
+    assert graph.index("overlay=") < graph.index("ass=filename=")
+    assert "burned into the picture: lines.srt, lines: 1" in plan["reasons"]
 
 
 def test_command_of_a_dry_run_encodes_what_it_says(offline: Command, clip: Path, tmp_path: Path):

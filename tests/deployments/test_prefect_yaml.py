@@ -151,9 +151,11 @@ def test_the_form_is_ordered_and_described_with_choices_as_choices(api: str):
         "output": ("Output", "string"),
         "name": ("File name", "string"),
         "clip": ("Clip", "object"),
+        "append": ("Append", "array"),
         "pictures": ("Take pictures", "boolean"),
         "watermark": ("Watermark", "string"),
         "watermark_text": ("Text of the watermark", "string"),
+        "burn_subtitles": ("Subtitles burned in", "string"),
         "copy_when_fits": ("Copy when it fits", "boolean"),
         "replace": ("Replace an earlier result", "boolean"),
         "damage": ("If the source is damaged", "string"),
@@ -168,7 +170,7 @@ def test_the_form_is_ordered_and_described_with_choices_as_choices(api: str):
     assert [name for name in builtin_profiles() if name not in fields["profile"]["description"]] == []
     defaults = {name: each["default"] for name, each in fields.items() if "default" in each}
     assert defaults == {
-        "formats": [], "damage": "lenient", "copy_when_fits": False, "replace": False, "pictures": False,
+        "formats": [], "append": [], "damage": "lenient", "copy_when_fits": False, "replace": False, "pictures": False,
     }  # fmt: skip
     assert TranscodeJob.model_validate({"source": "clip.mp4", **defaults}) == TranscodeJob(source="clip.mp4")
 

@@ -29,10 +29,11 @@ def clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-def job_for(clip: Path, folder: Path, quality: str) -> TranscodeJob:
+def job_for(clip: Path, folder: Path, quality: str, video: str = "codec: h264") -> TranscodeJob:
     profile = folder / "profile.yaml"
     profile.write_text(
-        f"version: 1\nname: measured\nvideo: {{preset: ultrafast, crf: 32, height: 120, overlays: [{{clock: true}}]}}\n"
+        "version: 1\nname: measured\n"
+        f"video: {{{video}, preset: ultrafast, crf: 32, height: 120, overlays: [{{clock: true}}]}}\n"
         f"quality: {{measure: true, {quality}}}\n"
     )
     return TranscodeJob(
@@ -72,6 +73,27 @@ def test_the_manifest_says_how_good_it_is_and_where_it_is_worst(clip: Path, tmp_
     assert found.worst_start_s == pytest.approx(found.worst_segment * 2, abs=0.2)
     assert found.worst_vmaf < found.vmaf < 100
     assert json.loads((tmp_path / "out" / FILE_NAME).read_text())["quality"][0]["vmaf"] == found.vmaf
+
+
+@pytest.mark.parametrize("codec", ["h264", "hevc"])
+def test_a_segment_that_is_not_good_enough_is_encoded_again_alone(
+    codec: str, clip: Path, tmp_path: Path, prefect_server: str
+):
+    plain = run(job_for(clip, tmp_path, "every_frames: 1", f"codec: {codec}"))
+    floor = (plain.quality[0].worst_vmaf + plain.quality[0].vmaf) / 2
+    (tmp_path / "better").mkdir()
+    better = run(
+        job_for(clip, tmp_path / "better", f"every_frames: 1, min_vmaf: {floor}, better_tries: 4", f"codec: {codec}")
+    )
+    assert better.quality[0].worst_vmaf >= floor
+    assert 0 < better.quality[0].better_segments < better.renditions[0].segments
+    (output,) = better.outputs
+    assert output.frames == 200
+    assert all(check.passed for check in output.checks)
+    assert (
+        measured_whole(clip, tmp_path / "better" / "out" / "clip.mp4", tmp_path / "log.json")["vmaf"]
+        > plain.quality[0].vmaf
+    )
 
 
 def test_what_is_not_good_enough_is_not_published_nor_tried_again(

@@ -1,20 +1,25 @@
 """The argv of every kind of run, whole: what is not in these lists is not passed to ffmpeg."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from reelmill.encoding.commands import (
+    Piece,
     encode_argv,
     mux_argv,
     scan_argv,
     track_argv,
 )
+from reelmill.encoding.overlaid import Overlaid
 from reelmill.formats import FormatName
+from reelmill.media.images import Image
 from reelmill.media.source import Source
-from reelmill.planning.plan import Plan
+from reelmill.planning.plan import Plan, PlannedOverlay
 from reelmill.storage.readable import Loopback, Readable
 from tests.made_sources import late_source, made_audio, made_plan, made_source, made_subtitles, made_video
 
@@ -29,11 +34,8 @@ def planned(source: Source, format: FormatName = "mp4", segment_s: float = 20, *
 
 
 def encode(plan: Plan, segment: int = 1, threads: int = 1, media: Readable = MEDIA) -> list[str]:
-    rendition = plan.video[0]
-    return encode_argv(
-        "ffmpeg", plan.source, media, rendition, rendition.segments[segment],
-        threads=threads, max_pixels=1_000_000, out=Path("/pieces/piece.mp4"),
-    )  # fmt: skip
+    pieces = [Piece(plan.encode(plan.video[0].id, segment)[1], Path("/pieces/piece.mp4"))]
+    return encode_argv("ffmpeg", plan.source, media, pieces, threads=threads, max_pixels=1_000_000)
 
 
 def encoding(filters: Sequence[str], options: Sequence[str], *, seek: str | None, threads: str = "1") -> list[str]:
@@ -189,6 +191,71 @@ def test_each_codec_gets_its_own_options(format: FormatName, video: dict[str, An
     assert argv == encoding(FIRST, options, seek=None, threads=decoder_threads)
 
 
+RUNG = [
+    *TIMES[:3], "-force_key_frames", "10", "-forced-idr", "1", *TIMES[3:], "-g", "1000000", *NO_TAGS,
+    "-preset", "medium", "-sc_threshold", "0", "-sn", "-threads", "1", *SCALE,
+]  # fmt: skip
+
+
+def logo(height: int) -> PlannedOverlay:
+    image = Image(
+        location="/logo.png", identity="x", size_bytes=1, version="1", demuxer="png_pipe", width=64, height=64
+    )
+    return PlannedOverlay(
+        image=image, text=None, position="top-left", margin=0, width=height, height=height, opacity=1, colour="",
+        start_s=Fraction(0), end_s=None,
+    )  # fmt: skip
+
+
+def ladder(*overlays: Callable[[int], PlannedOverlay]) -> list[Piece]:
+    """Seconds 20 to 40 in 720 and 360 lines, with a keyframe every ten seconds."""
+    rungs = {"ladder": [{"height": 720, "crf": 21}, {"height": 360, "crf": 24}], "streaming": {"segment_s": 10}}
+    plan = made_plan(late_source(), ["hls"], {"video": {"codec": "h264"}} | rungs, segment_s=20)
+    pieces: list[Piece] = []
+    for number, each in enumerate(plan.encodes_of(plan.order[1])[1]):
+        laid_over = tuple(make(each.rendition.height // 10) for make in overlays)
+        rendition = each.rendition.model_copy(update={"overlays": laid_over})
+        encode = each.model_copy(update={"rendition": rendition})
+        pieces.append(Piece(encode, Path(f"/pieces/{number}.mp4"), Overlaid((Path("/logo.png"),) * len(overlays))))
+    return pieces
+
+
+def encode_ladder(pieces: Sequence[Piece]) -> list[str]:
+    return encode_argv("ffmpeg", late_source(), MEDIA, pieces, threads=1, max_pixels=1_000_000)
+
+
+def test_renditions_of_one_segment_share_what_comes_before_their_own_size():
+    chain = (
+        "[0:0]trim=end_pts=524800:start_pts=268800[s0];[s0]split=2[s1][s2];"
+        "[s1]scale=h=720:w=1280[s3];[s3]format=pix_fmts=yuv420p[s4];[s4]setsar=sar=1[s5];"
+        "[s5]setpts=expr=PTS-268800[s6];"
+        "[s2]scale=h=360:w=640[s7];[s7]format=pix_fmts=yuv420p[s8];[s8]setsar=sar=1[s9];"
+        "[s9]setpts=expr=PTS-268800[s10]"
+    )
+    assert encode_ladder(ladder()) == [
+        "ffmpeg", *QUIET, "-f", "mov", "-copyts", "-format_whitelist", "mov", "-max_pixels", "1000000",
+        "-noaccurate_seek", "-protocol_whitelist", "file", "-reinit_filter", "0", "-ss", "20.500000", "-threads", "1",
+        "-i", "file:/media/in.mp4", "-filter_complex", chain,
+        "-map", "[s6]", "-f", "mp4", "-an", "-c:v", "libx264", "-crf", "21", *RUNG, "file:/pieces/0.mp4",
+        "-map", "[s10]", "-f", "mp4", "-an", "-c:v", "libx264", "-crf", "24", *RUNG, "file:/pieces/1.mp4",
+    ]  # fmt: skip
+
+
+def test_an_image_is_opened_once_however_often_it_is_laid_over():
+    argv = encode_ladder(ladder(logo, logo))
+    assert argv.count("-i") == 2
+    [chain] = [argv[n + 1] for n, word in enumerate(argv) if word == "-filter_complex"]
+    assert "split=4[" in chain
+    assert chain.count("overlay=") == 4
+
+
+def test_renditions_of_other_frames_are_not_made_together():
+    first, second = ladder()
+    other = second.encode.rendition.model_copy(update={"deinterlace": True})
+    with pytest.raises(ValueError, match="h264-720p-00001, h264-360p-00001: not of the same frames"):
+        encode_ladder([first, replace(second, encode=second.encode.model_copy(update={"rendition": other}))])
+
+
 def many_tracks() -> Source:
     return late_source(
         video=made_video(start_pts=12800, title="Film"),
@@ -202,7 +269,9 @@ def many_tracks() -> Source:
 
 def track(format: FormatName, number: int, media: Readable = MEDIA) -> list[str]:
     plan = planned(many_tracks(), format)
-    return track_argv("ffmpeg", plan.source, media, plan.track(plan.outputs[0].tracks[number]), Path("/pieces/track"))
+    return track_argv(
+        "ffmpeg", plan.sources, [media], plan.track(plan.outputs[0].tracks[number]), Path("/pieces/track")
+    )
 
 
 TRACK_INPUT = [

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from reelmill.cost.estimate import estimate_cost, kinds_in
 from reelmill.cost.ledger import Ledger
-from reelmill.cost.prices import Prices, amount_of, billed_tenths, money_text, nanos_of, off_percent, shares
+from reelmill.cost.prices import Prices, amount_of, billed_tenths, divided, money_text, nanos_of, off_percent, shares
 from reelmill.cost.report import JobCost, cost_text, job_cost
 from reelmill.cost.speeds import Kind, Speed, default_speed, kind_of_video, mux_of, size_class
 from reelmill.errors import BudgetExceeded
@@ -35,10 +35,11 @@ def plan(*formats: str, segments: int = 2) -> Plan:
     names = formats or ("mp4",)
     outputs = [SimpleNamespace(format=each, label=each, videos=(VIDEO,), tracks=(SOUND,)) for each in names]
     source = SimpleNamespace(
-        video=SimpleNamespace(width=1920, height=1080), duration_s=Fraction(10), size_bytes=5_000_000,
+        video=SimpleNamespace(width=1920, height=1080), size_bytes=5_000_000,
         pinned=SimpleNamespace(location=Path("holiday.mov")),
     )  # fmt: skip
-    return cast("Plan", SimpleNamespace(video=[video], tracks=[sound], outputs=outputs, source=source))
+    what = {"video": [video], "tracks": [sound], "outputs": outputs, "source": source, "sources": (source,)}
+    return cast("Plan", SimpleNamespace(**what, used_s=Fraction(10)))
 
 
 # Rounding
@@ -83,6 +84,20 @@ def test_shares_add_up_to_what_was_shared(nanos: int, among: int):
     parts = shares(nanos, among)
     assert (sum(parts), len(parts)) == (nanos, among)
     assert max(parts) - min(parts) <= 1
+
+
+@given(st.integers(0, 10**9), st.lists(st.floats(0.001, 1000), min_size=1, max_size=9))
+def test_parts_add_up_and_go_by_their_weights(whole: int, weights: list[float]):
+    parts = divided(whole, weights)
+    assert sum(parts) == whole
+    assert all(abs(part - whole * each / sum(weights)) < 1.001 for part, each in zip(parts, weights, strict=True))
+
+
+def test_a_run_for_several_renditions_is_billed_once_and_shared_out():
+    ledger = Ledger(PRICES)
+    ledger.note({VIDEO: 3.0, "h264-360p": 1.0}, 7, 2.0, 1.01, failed=False)
+    assert [(each.work, each.segment, each.cpu_tenths) for each in ledger.runs] == [(VIDEO, 7, 15), ("h264-360p", 7, 5)]
+    assert sum(each.wall_tenths for each in ledger.runs) == 11
 
 
 @given(st.integers(0, 10**18))

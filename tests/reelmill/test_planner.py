@@ -62,8 +62,8 @@ def test_longest_work_comes_first_and_holds_every_segment_once():
     plan = planned(made_source(), ["mp4", "webm", "avi"])
     costs = [each.cost for each in plan.order]
     assert costs == sorted(costs, reverse=True)
-    assert plan.rendition(plan.order[0].rendition).codec == "vp9"
-    assert sorted((each.rendition, each.segment) for each in plan.order) == sorted(
+    assert plan.rendition(plan.order[0].renditions[0]).codec == "vp9"
+    assert sorted((name, each.segment) for each in plan.order for name in each.renditions) == sorted(
         (video.id, segment.number) for video in plan.video for segment in video.segments
     )
 

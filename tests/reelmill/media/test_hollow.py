@@ -90,9 +90,10 @@ def test_plan_uses_no_keyframe_that_only_claims_to_be_clean(
 
     def planned(source: str) -> tuple[tuple[EntryPoint, ...], list[object]]:
         accepted = accept_job(TranscodeJob(source=source, output=str(tmp_path), formats=("mp4",), segment_s=0.5))
-        found, index = probe_job(accepted, "test")
+        probed = probe_job(accepted, "test")
+        index = probed[0].index
         assert index is not None
-        return index.entries, [each.entry_s for each in plan_job(accepted, found, index).video[0].segments]
+        return index.entries, [each.entry_s for each in plan_job(accepted, probed).video[0].segments]
 
     honest, entries_here = planned(str(path))
     with using(ministack, monkeypatch):
