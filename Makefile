@@ -3,13 +3,14 @@
 BIN := .venv/bin
 UV := .cache/uv/bin/uv
 READY := .venv/ready
+PEERS := .cache/peers/ready
 COMPILE := $(UV) pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header -q
 
 export UV_PYTHON_DOWNLOADS := never
 unexport VIRTUAL_ENV PYTHONHOME PYTHONPATH
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo demo-s3 test test-faults test-quick lint bench docs lock clean
+.PHONY: help setup demo demo-s3 test test-faults test-quick test-transfer lint bench docs lock clean
 .DELETE_ON_ERROR:
 
 help: ## List the targets
@@ -29,6 +30,10 @@ test: $(READY) ## Run all tests; more options with ARGS="-k name"
 test-faults: $(READY) ## Run jobs on a store that fails, 200 of them; another number with FAULT_RUNS=n
 	FAULT_RUNS=$(or $(FAULT_RUNS),200) $(BIN)/pytest -n 2 tests/flows/test_store_faults.py $(ARGS)
 
+test-transfer: $(READY) ## Run transfers of 1,000 parts on stores that fail, and kill 20; other numbers with FAULT_RUNS=n KILL_RUNS=n
+	FAULT_RUNS=$(or $(FAULT_RUNS),8) KILL_RUNS=$(or $(KILL_RUNS),20) $(BIN)/pytest -n 1 \
+	  tests/reelmill/transfer/test_transfer_faults.py tests/cli/test_transfer_command.py $(ARGS)
+
 test-quick: $(READY) ## Run the tests that take seconds
 	$(BIN)/pytest -n 2 -m "not slow" $(ARGS)
 
@@ -38,7 +43,7 @@ lint: $(READY) ## Check style, types and the direction of imports
 	$(BIN)/pyright
 	$(BIN)/lint-imports --no-logo
 
-bench: $(READY) ## Measure
+bench: $(READY) $(PEERS) ## Measure
 	$(BIN)/python -m bench.run $(ARGS)
 
 docs: $(READY) ## Write the reference pages that are made from the code
@@ -52,6 +57,7 @@ lock: $(UV) ## Write requirements/*.txt anew from pyproject.toml; newer versions
 	$(COMPILE) pyproject.toml --group dev -o requirements/dev.txt $(ARGS)
 	$(COMPILE) pyproject.toml --group fleet -o requirements/fleet.txt $(ARGS)
 	$(COMPILE) --group ecs -o requirements/ecs.txt $(ARGS)
+	$(COMPILE) --group peers -o requirements/peers.txt $(ARGS)
 	$(COMPILE) --group uv -o requirements/uv.txt $(ARGS)
 
 clean: ## Remove all that these targets made, .venv too
@@ -71,6 +77,11 @@ $(UV): requirements/uv.txt
 	rm -rf .cache/uv && "$$found" -m venv .cache/uv
 	.cache/uv/bin/python -m pip install -q --disable-pip-version-check --require-hashes -r requirements/uv.txt
 	@touch $(UV)
+
+$(PEERS): requirements/peers.txt | $(UV) $(READY)
+	@$(UV) venv -q --clear --python .venv/bin/python .cache/peers
+	$(UV) pip sync -q --python .cache/peers/bin/python --require-hashes requirements/peers.txt
+	@touch $(PEERS)
 
 $(READY): pyproject.toml $(wildcard requirements/*.txt) | $(UV)
 	@$(BIN)/python -c '' 2>/dev/null || $(UV) venv -q --clear --python .cache/uv/bin/python .venv

@@ -12,6 +12,7 @@ from bench.orchestration import measure_orchestration
 from bench.ranged_reads import measure_ranged_reads
 from bench.results import Result
 from bench.segment_length import measure_segment_length
+from bench.transfer import measure_transfer
 from bench.workbench import Workbench
 
 
@@ -90,5 +91,13 @@ BENCHMARKS: dict[str, Benchmark] = {
         "has read nothing yet: bytes, requests and seconds of what Reelmill does (ffmpeg reads through a range server "
         "of its machine) beside other ways. At 1 x the source every byte is read once, however many machines take "
         "part; a download to every machine would be 50 x.",
+    ),
+    "transfer": Benchmark(
+        measure_transfer,
+        "A large object between two stores",
+        "1 GiB from one Ceph to another, each on this machine, by `reelmill transfer` and by the tools that people use "
+        "for it, each told to use 8 streams and parts of 16 MiB where it can be told. Only ours and rclone talk to two "
+        "servers by themselves; the others need a pipe. Ours compares every part with what is stored, and the whole "
+        "with the source's ETag; its time includes starting Python.",
     ),
 }

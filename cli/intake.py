@@ -35,13 +35,13 @@ def intake() -> int:
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s", stream=sys.stderr)
     logging.getLogger("httpx").setLevel(logging.WARNING)
     # Prefect reads its settings when it is imported.
-    from tasks.taking_in import bury_and_tell, start_and_log
+    from tasks.taking_in import bury_and_tell, start_and_log, start_transfer_and_log
 
     wanted = settings()
     stop = threading.Event()
     for each in (signal.SIGINT, signal.SIGTERM):
         signal.signal(each, lambda *_: stop.set())
-    handle = handler(start_and_log)
+    handle = handler(start_and_log, start_transfer_and_log)
     failures: list[BaseException] = []
     with ExitStack() as running:
         running.callback(stop.set)

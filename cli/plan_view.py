@@ -17,7 +17,7 @@ from reelmill.outline import commands_of
 from reelmill.planning.plan import Plan, VideoRendition
 from reelmill.settings import settings
 from reelmill.storage.location import Location
-from reelmill.workspace import work_location
+from reelmill.storage.working import work_location
 
 _KNOWN_FROM: dict[KnownFrom, str] = {
     "measured": "measured", "elsewhere": "measured on another CPU", "defaults": "default, never measured",

@@ -18,7 +18,8 @@ from reelmill.storage.local import DRAFT_PREFIX
 from reelmill.storage.location import Location, S3Location, known_location
 from reelmill.storage.opening import open_store
 from reelmill.storage.store import Unpublished
-from reelmill.workspace import Workspace, work_location
+from reelmill.storage.working import work_location
+from reelmill.workspace import Workspace
 
 _OF_RUNS = ("job-*", "work-*")
 
@@ -61,7 +62,7 @@ def sweep(leftover: Leftover) -> bool:
     if leftover.kind == "work":
         return _sweep_job(where)
     if leftover.unpublished is not None:
-        folder = S3Location(where.bucket, "") if isinstance(where, S3Location) else where.parent
+        folder = where.root if isinstance(where, S3Location) else where.parent
         open_store(folder).discard(leftover.unpublished)
     elif isinstance(where, Path):
         shutil.rmtree(where, ignore_errors=True)

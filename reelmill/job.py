@@ -11,10 +11,11 @@ from pydantic import BaseModel, ConfigDict, Field, PlainSerializer, WithJsonSche
 
 from reelmill.errors import InvalidParameter, InvalidUri, LimitOutputs, OutputCollision, PathEscape
 from reelmill.formats import FORMATS, FormatName
-from reelmill.planning.plan import content_key
+from reelmill.forms import as_form
 from reelmill.profiles.loading import builtin_profiles
 from reelmill.profiles.profile import Profile
 from reelmill.settings import settings
+from reelmill.storage.digests import content_key
 from reelmill.storage.location import Location, S3Location, is_printable, parse_location
 
 SHORTEST_SEGMENT_S = 0.1
@@ -30,24 +31,10 @@ Exact = Annotated[Decimal, PlainSerializer(float, when_used="json"), WithJsonSch
 """A number in JSON, and exact here: what a person types has fewer digits than a float keeps."""
 
 
-def _as_form(schema: dict[str, Any]) -> None:
-    """Order the fields for Prefect's form, and make one that may be empty a plain input there.
-
-    A union with null would be shown as two tabs, "str" and "None", and a default of null would be sent. Where a field
-    is neither required nor has a default, the server accepts null as before; so does the model.
-    """
-    for position, field in enumerate(schema["properties"].values(), start=1):
-        field["position"] = position
-        if "anyOf" in field:
-            [kind] = [each for each in field.pop("anyOf") if each != {"type": "null"}]
-            field |= {**kind, **field}
-            del field["default"]
-
-
 class Clip(BaseModel):
     """The part of a source that is used: what begins from `start` to before `end`."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, json_schema_extra=_as_form)
+    model_config = ConfigDict(extra="forbid", frozen=True, json_schema_extra=as_form)
 
     start: Exact | None = Field(default=None, description="In seconds. When empty: its beginning")
     end: Exact | None = Field(default=None, description="In seconds. When empty: its end")
@@ -56,7 +43,7 @@ class Clip(BaseModel):
 class Following(BaseModel):
     """A source that follows the first one in the result."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, json_schema_extra=_as_form)
+    model_config = ConfigDict(extra="forbid", frozen=True, json_schema_extra=as_form)
 
     source: str = Field(description="Path of the video on the machine that does the work, or s3://bucket/key")
     clip: Annotated[Clip, WithJsonSchema(Clip.model_json_schema())] | None = Field(
@@ -71,7 +58,7 @@ class Following(BaseModel):
 class TranscodeJob(BaseModel):
     """What to make of one source."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, json_schema_extra=_as_form)
+    model_config = ConfigDict(extra="forbid", frozen=True, json_schema_extra=as_form)
 
     source: str = Field(description="Path of the video on the machine that does the work, or s3://bucket/key")
     formats: tuple[FormatName, ...] = Field(
@@ -174,7 +161,7 @@ class TranscodeJob(BaseModel):
         if base is not None:
             base = str(parse_location(base, "source root")) if "://" in base else str(Path(base).resolve())
             source = source.removeprefix(base.rstrip("/"))
-        return f"{source.removeprefix('s3://').lstrip('/')}.reelmill"
+        return f"{source.partition('://')[2] or source.lstrip('/')}.reelmill"
 
     @property
     def base_name(self) -> str:

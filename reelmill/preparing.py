@@ -21,13 +21,14 @@ from reelmill.media.subtitles import Subtitles
 from reelmill.media.tool import ffmpeg_version
 from reelmill.planning.clip import clipped
 from reelmill.planning.joining import Probed
-from reelmill.planning.plan import Plan, content_key
+from reelmill.planning.plan import Plan
 from reelmill.planning.planner import make_plan
 from reelmill.profiles.loading import is_profile_file, load_profile
 from reelmill.profiles.pictures import ALL_PICTURES
 from reelmill.profiles.profile import Profile, check_formats
 from reelmill.profiles.subtitles import is_subtitle_file
 from reelmill.settings import settings
+from reelmill.storage.digests import content_key
 from reelmill.storage.location import Location, parse_location
 from reelmill.storage.opening import open_store
 from reelmill.storage.pinning import pin, release

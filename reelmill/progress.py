@@ -1,27 +1,34 @@
-"""How far a job is: frames done over all renditions, counted while ffmpeg runs."""
+"""How far a job is: frames over all renditions, counted while ffmpeg runs, or bytes of a transfer."""
 
 from __future__ import annotations
 
 import threading
 import time
 from dataclasses import dataclass
+from typing import Literal
+
+Unit = Literal["frames", "bytes"]
 
 
 @dataclass(frozen=True)
 class Snapshot:
-    """Where a job stands. `eta_s` is None until there is something to judge by; frames kept from before don't count."""
+    """Where a job stands, in frames or bytes.
+
+    `eta_s` is None until there is something to judge by; what was kept from before doesn't count for it.
+    """
 
     step: str
-    frames_done: int
-    frames_total: int
-    frames_per_s: float
+    unit: Unit
+    done: int
+    total: int
+    per_s: float
     eta_s: float | None
     tasks_done: int
     tasks_total: int
 
     @property
     def share(self) -> float:
-        return self.frames_done / self.frames_total if self.frames_total else 1.0
+        return self.done / self.total if self.total else 1.0
 
 
 class ProgressBoard:
@@ -29,47 +36,49 @@ class ProgressBoard:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._frames: dict[str, int] = {}
+        self._counts: dict[str, int] = {}
         self._started = time.monotonic()
-        self._kept_frames = 0
+        self._kept = 0
         self.step = "probe"
-        self.frames_total = 0
+        self.unit: Unit = "frames"
+        self.total = 0
         self.tasks_total = 0
         self._finished: set[str] = set()
 
-    def begin(self, frames_total: int, tasks_total: int) -> None:
-        """Start to count the encoding: forget what was counted before."""
+    def begin(self, total: int, tasks_total: int, *, step: str = "encode", unit: Unit = "frames") -> None:
+        """Start to count a step: forget what was counted before."""
         with self._lock:
-            self._frames.clear()
+            self._counts.clear()
             self._finished.clear()
-            self._kept_frames = 0
-            self.step, self._started = "encode", time.monotonic()
-            self.frames_total, self.tasks_total = frames_total, tasks_total
+            self._kept = 0
+            self.step, self.unit, self._started = step, unit, time.monotonic()
+            self.total, self.tasks_total = total, tasks_total
 
-    def report(self, task: str, frames: int) -> None:
-        """Note that a task has made this many frames so far; a retry starts again from nothing."""
+    def report(self, task: str, count: int) -> None:
+        """Note that a task has done so much so far; a retry starts again from nothing."""
         with self._lock:
             if task not in self._finished:
-                self._frames[task] = frames
+                self._counts[task] = count
 
-    def finish(self, task: str, frames: int, *, kept: bool = False) -> None:
+    def finish(self, task: str, count: int, *, kept: bool = False) -> None:
         """Note that a task is done; with `kept` it was done by an earlier run."""
         with self._lock:
-            self._frames[task] = frames
+            self._counts[task] = count
             self._finished.add(task)
-            self._kept_frames += frames if kept else 0
+            self._kept += count if kept else 0
 
     def snapshot(self) -> Snapshot:
         with self._lock:
-            done = sum(self._frames.values())
+            done = sum(self._counts.values())
             elapsed_s = max(time.monotonic() - self._started, 1e-3)
-            rate = (done - self._kept_frames) / elapsed_s
-            left = max(self.frames_total - done, 0)
+            rate = (done - self._kept) / elapsed_s
+            left = max(self.total - done, 0)
             return Snapshot(
                 step=self.step,
-                frames_done=min(done, self.frames_total),
-                frames_total=self.frames_total,
-                frames_per_s=rate,
+                unit=self.unit,
+                done=min(done, self.total),
+                total=self.total,
+                per_s=rate,
                 eta_s=left / rate if rate > 0 else None,
                 tasks_done=len(self._finished),
                 tasks_total=self.tasks_total,

@@ -8,7 +8,18 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt, SecretStr, field_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    NonNegativeFloat,
+    NonNegativeInt,
+    PositiveFloat,
+    PositiveInt,
+    SecretStr,
+    StringConstraints,
+    field_validator,
+)
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from reelmill.formats import FormatName
@@ -28,6 +39,22 @@ def _home_dir() -> Path:
 
 def _default_work_dir() -> str:
     return str(_cache_dir())
+
+
+class StoreSettings(BaseModel):
+    """An object store besides the default one. It holds no keys: they come from a block, a profile or boto3's chain."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    endpoint_url: str | None = None
+    region: str | None = None
+    addressing: Literal["auto", "path", "virtual"] = "auto"
+    credentials_block: str | None = None
+    profile: str | None = None
+    """A profile of boto3's own files, `~/.aws/config` and `~/.aws/credentials`."""
+
+
+StoreName = Annotated[str, StringConstraints(pattern=r"^[a-z0-9]{1,32}$")]
 
 
 class Settings(BaseSettings):
@@ -61,6 +88,9 @@ class Settings(BaseSettings):
     )
     price_stored_gb: Annotated[Decimal, Field(ge=0, le=1000)] = Field(
         default=Decimal(0), description="Price of a GB of results, kept for a month"
+    )
+    price_requests_1000: Annotated[Decimal, Field(ge=0, le=1000)] = Field(
+        default=Decimal(0), description="Price of a thousand requests to an object store, counted for transfers"
     )
     keep_unfinished: bool | None = Field(
         default=None,
@@ -114,6 +144,12 @@ class Settings(BaseSettings):
         default=None,
         description="Name of a Prefect block of the type `reelmill-s3-credentials`; boto3's own chain when unset",
     )
+    stores: dict[StoreName, StoreSettings] = Field(
+        default_factory=dict[str, StoreSettings],
+        description="Other object stores by name, as JSON: "
+        '`{"archive": {"endpoint_url": ..., "region": ..., "addressing": ..., "credentials_block": ..., '
+        '"profile": ...}}`, all but the name may be left out. Their addresses are `s3+archive://bucket/key`',
+    )
     s3_buckets: Annotated[tuple[str, ...], NoDecode] = Field(
         default=(), description="Buckets that may be used, with commas between them; all when unset"
     )
@@ -165,6 +201,15 @@ class Settings(BaseSettings):
     )
     intake_sweep_timezone: str = Field(
         default="UTC", description="Time zone of that expression, such as `Europe/Berlin`"
+    )
+    mirror_source: str | None = Field(
+        default=None, description="Folder or `s3://bucket/prefix` that is copied elsewhere by a schedule"
+    )
+    mirror_destination: str | None = Field(
+        default=None, description="Where it is copied to; what is there with another content is replaced"
+    )
+    mirror_cron: str = Field(
+        default="0 3 * * *", description="When, as a cron expression in `REELMILL_INTAKE_SWEEP_TIMEZONE`"
     )
     intake_host: str = Field(default="127.0.0.1", description="Address that notifications may be pushed to by HTTP")
     intake_port: NonNegativeInt = Field(default=4280, le=65535, description="Port of that address; any when 0")

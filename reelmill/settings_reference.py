@@ -18,6 +18,7 @@ _DEFAULTS_OF_THE_MACHINE = {
     "work_dir": _CACHE_DIR,
     "scratch_dir": _CACHE_DIR,
     "home_dir": "the folder `reelmill` in `$XDG_DATA_HOME`, or in `~/.local/share`",
+    "stores": "none",
     "workers": "one for each core this process may use",
 }
 
@@ -57,9 +58,9 @@ When they are raised: [alarms](service.md#alarms).
 
 """
 
-_OF_OBJECT_STORAGE = ("s3_", "source_cache_")
+_OF_OBJECT_STORAGE = ("s3_", "stores", "source_cache_")
 _OF_PRICES = "price_"
-_OF_INTAKE = "intake_"
+_OF_INTAKE = ("intake_", "mirror_")
 _OF_ALARMS = "alarm_"
 _TABLE_HEAD = "| Variable | Meaning | Default |\n| --- | --- | --- |\n"
 

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import shutil
-import time
 import uuid
 from collections.abc import Callable, Generator
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -16,7 +15,6 @@ from pydantic import ValidationError
 
 from reelmill.errors import (
     BudgetExceeded,
-    JobRunning,
     MediaDamaged,
     NotEnoughSpace,
     SourceChanged,
@@ -28,13 +26,13 @@ from reelmill.planning.plan import Plan
 from reelmill.records import FileRecord
 from reelmill.settings import settings
 from reelmill.storage.digests import file_digest
-from reelmill.storage.location import Location, S3Location, parse_location
+from reelmill.storage.location import Location, S3Location
 from reelmill.storage.opening import open_store
-from reelmill.storage.store import Store, leaves_to_sweep
+from reelmill.storage.store import Store
+from reelmill.storage.working import hold_lock, remove_work, work_location
 
 _SPARE_BYTES = 64 << 20
 _FETCHES = 2
-_LOOKS_EVERY_S = 1.0
 Record = TypeVar("Record", bound=FileRecord)
 
 
@@ -137,10 +135,7 @@ class Workspace:
 
     def remove(self) -> None:
         """Remove the job's unfinished work; what can't be removed now is left to `reelmill clean`."""
-        with leaves_to_sweep(f"unfinished work in {self.store.location}"):
-            self.store.delete("plan.json", "frames.index", "subtitles.json")
-            for part in ("records/", "pieces/", "uploads/"):
-                self.store.remove_all(part)
+        remove_work(self.store)
 
 
 @contextmanager
@@ -169,11 +164,6 @@ def _saved_plan(store: Store) -> Plan | None:
     return None
 
 
-def work_location() -> Location:
-    """Return where unfinished work is kept."""
-    return parse_location(settings().work_dir, "REELMILL_WORK_DIR")
-
-
 @contextmanager
 def open_workspace(
     job_key: str, *, on_lost: Callable[[], None] = lambda: None, wait_s: float = 0.0
@@ -186,7 +176,7 @@ def open_workspace(
     place = work_location() / "jobs" / job_key
     store = open_store(place)
     try:
-        with _lock(store, on_lost, wait_s), _cache(place, job_key) as cache:
+        with hold_lock(store, on_lost, wait_s), _cache(place, job_key) as cache:
             workspace = Workspace(store, cache)
             try:
                 yield workspace
@@ -200,21 +190,6 @@ def open_workspace(
         if isinstance(place, Path):
             with suppress(OSError):  # not empty: unfinished work is kept
                 place.rmdir()
-
-
-@contextmanager
-def _lock(store: Store, on_lost: Callable[[], None], wait_s: float) -> Generator[None]:
-    give_up = time.monotonic() + wait_s
-    with ExitStack() as held:
-        while True:
-            try:
-                held.enter_context(store.lock("lock", on_lost=on_lost))
-                break
-            except JobRunning:
-                if time.monotonic() > give_up:
-                    raise
-                time.sleep(_LOOKS_EVERY_S)
-        yield
 
 
 def _keeps_unfinished(place: Location) -> bool:

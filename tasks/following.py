@@ -98,8 +98,8 @@ class Followers:
         if busy or time.monotonic() - self._told_s < settings().callback_every_s:
             return
         self._told_s = time.monotonic()
-        standing = {"share": round(snapshot.share, 4), "frames": snapshot.frames_done, "of": snapshot.frames_total}
-        told = self._message("progress", f"{self._attempt} {snapshot.frames_done}", progress=standing)
+        standing = {"share": round(snapshot.share, 4), "frames": snapshot.done, "of": snapshot.total}
+        told = self._message("progress", f"{self._attempt} {snapshot.done}", progress=standing)
         self._telling = threading.Thread(target=self._tell_quietly, args=(told,), daemon=True)
         self._telling.start()
 

@@ -45,5 +45,5 @@ class ProgressReporter:
 
     def _line(self, snapshot: Snapshot) -> str:
         eta = "" if snapshot.eta_s is None else f", {snapshot.eta_s:.0f} s left"
-        frames = f"{snapshot.frames_done:,} of {snapshot.frames_total:,} frames"
-        return f"{self._what}: {frames}, {snapshot.frames_per_s:.0f} a second{eta}"
+        done = f"{snapshot.done:,} of {snapshot.total:,} {snapshot.unit}"
+        return f"{self._what}: {done}, {snapshot.per_s:,.0f} a second{eta}"

@@ -6,8 +6,9 @@ import uuid
 from collections.abc import Generator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from http import HTTPStatus
-from typing import Literal
+from typing import Any, Literal
 
 import httpx
 from prefect.client.orchestration import SyncPrefectClient, get_client
@@ -21,11 +22,14 @@ from reelmill.job import TranscodeJob
 from reelmill.manifest import Manifest
 from reelmill.preparing import AcceptedJob, accept_job
 from reelmill.publishing import finished_manifest
+from reelmill.storage.digests import content_key
+from reelmill.transfer.job import TransferJob, accept_transfer
 
 Deployment = Literal["transcode", "on-upload"]
 Queue = Literal["high", "normal", "bulk"]
 
 FLOW = "transcode-video"
+TRANSFER_FLOW = "transfer-object"
 UPLOAD_TAKEN = "reelmill.object.created"
 _MOST_RUNS = 50
 """Runs of one request that are told apart: the first, and those after a failure that somebody wants tried again."""
@@ -56,8 +60,13 @@ def start_job(
         manifest = finished_manifest(accepted.output, accepted.key)
         if manifest is not None:
             return Started(accepted, manifest=manifest)
+        parameters = accepted.portable().model_dump(mode="json", exclude_defaults=True)
+        wanted = _Request(
+            accepted.submission_key, f"{FLOW}/{deployment}", parameters, f"transcode {accepted.source.location.name}"
+        )
         with server_client() as client:
-            return _start(client, accepted, deployment, queue, again)
+            run, is_new = _start(client, wanted, queue, again=again)
+        return Started(accepted, run, is_new)
     finally:
         accepted.release()
 
@@ -78,6 +87,21 @@ def start_upload(job: TranscodeJob, *, queue: Queue | None = None) -> Started:
     return started
 
 
+def start_transfer(job: TransferJob, *, queue: Queue | None = None) -> tuple[FlowRun, bool]:
+    """Have a worker do a transfer; return its run, and whether it is a new one.
+
+    Equal requests of one day have one run for as long as it is not over. Raises JobRejected, ServerUnreachable and
+    NotDeployed.
+    """
+    accepted = accept_transfer(job)
+    parameters = accepted.portable().model_dump(mode="json", exclude_defaults=True)
+    name = f"transfer {accepted.source.name}"
+    key = content_key(TRANSFER_FLOW, str(parameters), datetime.now(UTC).date().isoformat())
+    wanted = _Request(key, f"{TRANSFER_FLOW}/transfer", parameters, name)
+    with server_client() as client:
+        return _start(client, wanted, queue, again=True)
+
+
 @contextmanager
 def server_client() -> Generator[SyncPrefectClient]:
     """Give a client of the Prefect server. ServerUnreachable when it does not answer, or not to us."""
@@ -96,33 +120,42 @@ def server_client() -> Generator[SyncPrefectClient]:
             raise ServerUnreachable(f"the Prefect server at {client.api_url} says no: {error}") from error
 
 
-def _start(
-    client: SyncPrefectClient, accepted: AcceptedJob, deployment: Deployment, queue: Queue | None, again: bool
-) -> Started:
-    keys = [accepted.submission_key, *(f"{accepted.submission_key}/{n}" for n in range(2, _MOST_RUNS + 1))]
+@dataclass(frozen=True)
+class _Request:
+    """What is asked of a deployment; requests with equal keys are one."""
+
+    key: str
+    deployment: str
+    job: dict[str, Any]
+    run_name: str
+
+
+def _start(client: SyncPrefectClient, wanted: _Request, queue: Queue | None, *, again: bool) -> tuple[FlowRun, bool]:
+    """Return the run of a request, and whether it is new."""
+    keys = [wanted.key, *(f"{wanted.key}/{n}" for n in range(2, _MOST_RUNS + 1))]
     runs = client.read_flow_runs(
         flow_run_filter=FlowRunFilter(idempotency_key=FlowRunFilterIdempotencyKey(any_=keys)), limit=_MOST_RUNS
     )
     runs.sort(key=lambda run: keys.index(run.idempotency_key or ""))
     latest = runs[-1] if runs else None
     if latest is not None and not _is_over(latest, again):
-        return Started(accepted, latest)
+        return latest, False
     try:
-        deployed = client.read_deployment_by_name(f"{FLOW}/{deployment}")
+        deployed = client.read_deployment_by_name(wanted.deployment)
     except ObjectNotFound as error:
         raise NotDeployed(
-            f"the Prefect server at {client.api_url} has no deployment {FLOW}/{deployment}; `reelmill up` makes it"
+            f"the Prefect server at {client.api_url} has no deployment {wanted.deployment}; `reelmill up` makes it"
         ) from error
     request = uuid.uuid4().hex
     run = client.create_flow_run_from_deployment(
         deployed.id,
-        parameters={"job": accepted.portable().model_dump(mode="json", exclude_defaults=True)},
-        name=f"transcode {accepted.source.location.name}",
+        parameters={"job": wanted.job},
+        name=wanted.run_name,
         idempotency_key=keys[min(keys.index(latest.idempotency_key or "") + 1 if latest else 0, _MOST_RUNS - 1)],
         work_queue_name=queue,
         labels={_REQUEST: request},
     )
-    return Started(accepted, run, is_new=run.labels.get(_REQUEST) == request)
+    return run, run.labels.get(_REQUEST) == request
 
 
 def _is_over(run: FlowRun, again: bool) -> bool:

@@ -10,11 +10,19 @@ from reelmill.errors import ReelmillError
 from reelmill.intake.dead_letters import bury
 from reelmill.job import TranscodeJob
 from reelmill.storage.location import Location
+from reelmill.transfer.job import TransferJob
 from tasks import s3_credentials as s3_credentials
-from tasks.starting import start_upload
+from tasks.starting import start_transfer, start_upload
 
 DEAD_LETTER = "reelmill.message.dead"
 _log = logging.getLogger(__name__)
+
+
+def start_transfer_and_log(job: TransferJob) -> None:
+    """Start the transfer that a message asks for, and log what became of it."""
+    run, is_new = start_transfer(job)
+    what = "started" if is_new else f"is {(run.state_name or 'unknown').lower()} already"
+    _log.info("%s to %s: %s, run %s", job.source, job.destination, what, run.id)
 
 
 def start_and_log(job: TranscodeJob) -> None:

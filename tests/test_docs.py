@@ -19,7 +19,7 @@ ROOT = Path(__file__).parents[1]
 PAGES = [*sorted(ROOT.glob("*.md")), *sorted((ROOT / "docs").glob("*.md"))]
 WITH_COMMANDS = [
     ROOT / "README.md",
-    *(ROOT / "docs" / f"{name}.md" for name in ("usage", "service", "catalog", "cost")),
+    *(ROOT / "docs" / f"{name}.md" for name in ("usage", "service", "catalog", "cost", "transfer")),
 ]
 GENERATED = [
     ("errors", "reelmill.errors_reference", errors_reference),

@@ -84,7 +84,7 @@ def test_a_name_that_would_shadow_is_found():
 
 
 def test_there_are_lock_files():
-    assert [path.name for path in LOCK_FILES] == ["dev.txt", "ecs.txt", "fleet.txt", "main.txt", "uv.txt"]
+    assert [path.name for path in LOCK_FILES] == ["dev.txt", "ecs.txt", "fleet.txt", "main.txt", "peers.txt", "uv.txt"]
 
 
 @pytest.mark.parametrize("path", LOCK_FILES, ids=name_of)

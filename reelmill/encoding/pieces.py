@@ -23,10 +23,10 @@ from reelmill.media.frame_index import times_digest
 from reelmill.media.packets import PayloadDigest
 from reelmill.media.source import Source
 from reelmill.media.tool import Progress, ToolRun, ffmpeg_path, ffmpeg_version
-from reelmill.planning.plan import Encode, Segment, content_key
+from reelmill.planning.plan import Encode, Segment
 from reelmill.records import PieceRecord
 from reelmill.settings import settings
-from reelmill.storage.digests import file_digest
+from reelmill.storage.digests import content_key, file_digest
 from reelmill.storage.pinning import opened
 from reelmill.workspace import Workspace
 

@@ -17,11 +17,11 @@ from reelmill.errors import QualityTooLow, ToolFailed
 from reelmill.manifest import QualityReport
 from reelmill.media.source import Source
 from reelmill.media.tool import ffmpeg_path
-from reelmill.planning.plan import Encode, Plan, Segment, VideoRendition, content_key
+from reelmill.planning.plan import Encode, Plan, Segment, VideoRendition
 from reelmill.profiles.quality import QualitySettings
 from reelmill.records import PieceRecord, QualityRecord
 from reelmill.settings import settings
-from reelmill.storage.digests import file_digest
+from reelmill.storage.digests import content_key, file_digest
 from reelmill.storage.pinning import opened
 from reelmill.workspace import Workspace
 

@@ -15,9 +15,9 @@ from reelmill.errors import MediaDamaged, ToolFailed
 from reelmill.media.containers import open_container
 from reelmill.media.source import Source, Stream
 from reelmill.media.tool import Progress, ffmpeg_path, ffmpeg_version
-from reelmill.planning.plan import TrackRendition, content_key
+from reelmill.planning.plan import TrackRendition
 from reelmill.records import TrackRecord
-from reelmill.storage.digests import file_digest
+from reelmill.storage.digests import content_key, file_digest
 from reelmill.storage.pinning import opened
 from reelmill.workspace import Workspace
 

@@ -15,8 +15,8 @@ from urllib.parse import SplitResult, urlsplit
 import httpx
 
 from reelmill.errors import CallbackFailed, CallbackNotAllowed
-from reelmill.planning.plan import content_key
 from reelmill.settings import settings
+from reelmill.storage.digests import content_key
 
 Event = Literal["progress", "completed", "failed"]
 _TIMEOUT_S = 10.0

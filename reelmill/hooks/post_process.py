@@ -14,7 +14,7 @@ from reelmill.media.source import Frozen
 from reelmill.settings import settings
 from reelmill.storage.location import Location
 from reelmill.storage.opening import open_store
-from reelmill.workspace import work_location
+from reelmill.storage.working import work_location
 
 GROUP = "reelmill.post_process"
 _FILE_NAME = "hooks.json"

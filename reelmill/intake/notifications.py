@@ -5,6 +5,7 @@
     EventBridge    {"detail-type": "Object Created", "detail": ...}
     CloudEvents    {"specversion": ..., "type": ..., "data": <a record, or any of these>}, or a list of them
     a job          {"job": {<fields of TranscodeJob>}}
+    a transfer     {"transfer": {<fields of TransferJob>}}
 
 Keys are decoded exactly once, and only where their sender encodes them. AWS says of its S3 events that a key is URL
 encoded, with a plus for a space. MinIO (`ToEvent` in its cmd/event-notification.go) does the same for every target that
@@ -16,7 +17,7 @@ from __future__ import annotations
 import base64
 import json
 from collections.abc import Iterator
-from typing import Any, cast
+from typing import Any, TypeVar, cast
 from urllib.parse import unquote_plus
 
 from pydantic import ValidationError
@@ -24,7 +25,9 @@ from pydantic import ValidationError
 from reelmill.errors import EventRejected, one_line
 from reelmill.job import TranscodeJob
 from reelmill.media.source import Frozen
+from reelmill.transfer.job import TransferJob
 
+Job = TypeVar("Job", TranscodeJob, TransferJob)
 _KEYS_ARE_ENCODED = {"aws:s3": True, "minio:s3": True, "ceph:s3": False}
 _DEEPEST = 4
 """A CloudEvent of an SNS message of an S3 event is as deep as it sensibly gets."""
@@ -47,11 +50,12 @@ class Notification(Frozen):
 
     objects: tuple[ObjectCreated, ...] = ()
     jobs: tuple[TranscodeJob, ...] = ()
+    transfers: tuple[TransferJob, ...] = ()
     ignored: tuple[str, ...] = ()
     rejected: tuple[str, ...] = ()
 
 
-_Found = ObjectCreated | TranscodeJob | str
+_Found = ObjectCreated | TranscodeJob | TransferJob | str
 
 
 def parse_notification(body: bytes) -> Notification:
@@ -69,6 +73,7 @@ def parse_notification(body: bytes) -> Notification:
     return Notification(
         objects=tuple(each for each in found if isinstance(each, ObjectCreated)),
         jobs=tuple(each for each in found if isinstance(each, TranscodeJob)),
+        transfers=tuple(each for each in found if isinstance(each, TransferJob)),
         ignored=tuple(each for each in found if isinstance(each, str)),
         rejected=tuple(rejected),
     )
@@ -144,7 +149,9 @@ def _read(part: dict[str, Any] | EventRejected) -> _Found:
     if isinstance(part, EventRejected):
         raise part
     if "job" in part:
-        return _job(part)
+        return _job(part, "job", TranscodeJob)
+    if "transfer" in part:
+        return _job(part, "transfer", TransferJob)
     if "s3" in part or "eventSource" in part:
         return _record(part)
     if "detail-type" in part:
@@ -163,14 +170,14 @@ def _read(part: dict[str, Any] | EventRejected) -> _Found:
     raise EventRejected(f"the message is of no known form; its fields are {_shown(sorted(part))}")
 
 
-def _job(message: dict[str, Any]) -> TranscodeJob:
+def _job(message: dict[str, Any], name: str, kind: type[Job]) -> Job:
     if len(message) > 1:
-        raise EventRejected(f"beside `job` no other field is allowed: {_shown(sorted(set(message) - {'job'}))}")
+        raise EventRejected(f"beside `{name}` no other field is allowed: {_shown(sorted(set(message) - {name}))}")
     try:
-        return TranscodeJob.model_validate(message["job"])
+        return kind.model_validate(message[name])
     except ValidationError as error:
         first = error.errors()[0]
-        raise EventRejected(f"{'.'.join(map(str, ('job', *first['loc'])))}: {one_line(first['msg'])}") from None
+        raise EventRejected(f"{'.'.join(map(str, (name, *first['loc'])))}: {one_line(first['msg'])}") from None
 
 
 def _record(record: dict[str, Any]) -> _Found:

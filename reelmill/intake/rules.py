@@ -10,7 +10,7 @@ from reelmill.job import TranscodeJob
 from reelmill.manifest import FILE_NAME
 from reelmill.settings import settings
 from reelmill.storage.location import Location, S3Location, parse_location
-from reelmill.workspace import work_location
+from reelmill.storage.working import work_location
 
 _DEFAULT_OUTPUT_SUFFIX = ".reelmill"
 
@@ -91,7 +91,9 @@ def is_inside(location: Location, folder: Location) -> bool:
     if isinstance(location, Path) and isinstance(folder, Path):
         return location.is_relative_to(folder)
     if isinstance(location, S3Location) and isinstance(folder, S3Location):
-        return location.bucket == folder.bucket and (not folder.key or f"{location.key}/".startswith(f"{folder.key}/"))
+        return (location.store, location.bucket) == (folder.store, folder.bucket) and (
+            not folder.key or f"{location.key}/".startswith(f"{folder.key}/")
+        )
     return False
 
 

@@ -13,10 +13,9 @@ from reelmill.media.source import Source
 from reelmill.media.tool import ffmpeg_path, ffmpeg_version
 from reelmill.pictures.commands import stills_argv
 from reelmill.planning.picture_plan import PictureKind, PictureSet, PicturesPlan, Span, Stills
-from reelmill.planning.plan import content_key
 from reelmill.records import StillsRecord
 from reelmill.settings import settings
-from reelmill.storage.digests import file_digest
+from reelmill.storage.digests import content_key, file_digest
 from reelmill.storage.pinning import opened
 from reelmill.storage.readable import Readable
 from reelmill.workspace import Workspace, scratch_folder

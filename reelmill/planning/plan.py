@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from fractions import Fraction
 from typing import Any, Literal
 
@@ -360,8 +359,3 @@ class Plan(Frozen):
     @field_serializer("reasons", "warnings")
     def _as_list(self, value: tuple[str, ...]) -> list[str]:
         return list(value)
-
-
-def content_key(*parts: str) -> str:
-    """Digest of `parts`, the same on every machine: names work by its content and recipe, never by a path."""
-    return hashlib.sha256("\0".join(parts).encode()).hexdigest()[:40]

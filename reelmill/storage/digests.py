@@ -21,3 +21,8 @@ def content_md5(content: bytes) -> str:
 def multipart_etag(part_md5s: list[bytes]) -> str:
     """Return the ETag that S3 gives to an object uploaded in parts: the MD5 of their MD5s, and their number."""
     return f"{hashlib.md5(b''.join(part_md5s)).hexdigest()}-{len(part_md5s)}"
+
+
+def content_key(*parts: str) -> str:
+    """Digest of `parts`, the same on every machine: names work by its content and recipe, never by a path."""
+    return hashlib.sha256("\0".join(parts).encode()).hexdigest()[:40]

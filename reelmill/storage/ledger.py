@@ -24,8 +24,16 @@ class Note:
 
 def write_note(ledger: Store, note: Note) -> None:
     """Note it under a name that follows from its token."""
-    name = hashlib.sha256(note.token.encode()).hexdigest()[:16]
-    ledger.write(f"{_FOLDER}{name}.json", json.dumps(asdict(note)).encode())
+    ledger.write(_key(note.token), json.dumps(asdict(note)).encode())
+
+
+def remove_note(ledger: Store, token: str) -> None:
+    """Forget what is no longer open."""
+    ledger.delete(_key(token))
+
+
+def _key(token: str) -> str:
+    return f"{_FOLDER}{hashlib.sha256(token.encode()).hexdigest()[:16]}.json"
 
 
 def read_notes(ledger: Store) -> Iterator[tuple[str, Note]]:

@@ -184,25 +184,25 @@ class LocalDraft:
 
     def stage(self, key: str, sha256: str) -> Staged:
         file = self.folder / key
-        _sync(file)
+        sync(file)
         return Staged(key, file.stat().st_size, sha256)
 
     def publish(self, staged: Staged) -> None:
         target = self.output / staged.key
         try:
             target.parent.mkdir(parents=True, exist_ok=True)
-            _place(self.folder / staged.key, target)
+            place_new(self.folder / staged.key, target)
         except FileExistsError as error:
             if not _is_ours(self.folder / staged.key, target):  # else this was tried before
                 raise StoreConflict(f"{target} was made by somebody else meanwhile") from error
         except NotADirectoryError as error:
             raise StoreConflict(f"{target.parent} is not a folder") from error
         for folder in {target.parent, self.output}:
-            _sync(folder)
+            sync(folder)
 
     def seal(self, key: str, content: bytes) -> None:
         (self.folder / key).write_bytes(content)
-        _sync(self.folder / key)
+        sync(self.folder / key)
         self.publish(Staged(key, len(content), ""))
 
 
@@ -219,7 +219,7 @@ def _known_by(file: Path) -> str:
     return f"{stat.st_dev} {stat.st_ino} {stat.st_mtime_ns}"
 
 
-def _place(file: Path, target: Path) -> None:
+def place_new(file: Path, target: Path) -> None:
     """Give the file a second name, unless somebody has it: FileExistsError then."""
     try:
         os.link(file, target)
@@ -240,7 +240,7 @@ def _is_at(path: Path, descriptor: int) -> bool:
         return False
 
 
-def _sync(path: Path) -> None:
+def sync(path: Path) -> None:
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)

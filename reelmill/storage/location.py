@@ -1,4 +1,7 @@
-"""Addresses: a path of this machine, or `s3://bucket/key`. Keys are taken literally, never decoded."""
+"""Addresses: a path of this machine, `s3://bucket/key`, or `s3+NAME://bucket/key` in the store of that name.
+
+Keys are taken literally, never decoded.
+"""
 
 from __future__ import annotations
 
@@ -21,12 +24,20 @@ class S3Location:
 
     bucket: str
     key: str
+    store: str = ""
+    """Name of the store in the setting `stores`; that of the settings `s3_...` when empty."""
 
     def __str__(self) -> str:
-        return f"s3://{self.bucket}/{self.key}"
+        scheme = f"s3+{self.store}" if self.store else "s3"
+        return f"{scheme}://{self.bucket}/{self.key}"
 
     def __truediv__(self, name: str) -> S3Location:
-        return S3Location(self.bucket, f"{self.key}/{name}" if self.key else name)
+        return S3Location(self.bucket, f"{self.key}/{name}" if self.key else name, self.store)
+
+    @property
+    def root(self) -> S3Location:
+        """The whole bucket."""
+        return S3Location(self.bucket, "", self.store)
 
     @property
     def name(self) -> str:
@@ -46,20 +57,20 @@ def parse_location(text: str, field: str, root: str | None = None) -> Location:
     Raises InvalidUri, InvalidKey, UriSchemeNotAllowed, BucketNotAllowed or PathEscape.
     """
     if not text or not is_printable(text) or len(text) > _LONGEST_PATH:
-        if text.startswith("s3://"):
+        if is_s3(text):
             raise InvalidKey(
                 f"{field}: {text[:100]!r} has a control character, or more than {_LONGEST_PATH} characters"
             )
         raise InvalidUri(f"{field}: {text[:100]!r} is not a path")
     scheme, mark, rest = text.partition("://")
-    if mark and scheme.lower() == "s3":
-        location = _s3_location(text, rest, field)
+    if mark and is_s3(text):
+        location = _s3_location(text, rest, field, scheme[len("s3+") :])
         return location if root is None else _inside_bucket(location, field, root)
-    if mark and scheme.isalnum():
+    if mark and scheme.replace("+", "").isalnum():
         raise UriSchemeNotAllowed(f"{field}: {scheme.lower()}:// is not opened; allowed: a path, or s3://bucket/key")
     if root is None:
         return Path(text)
-    if root.lower().startswith("s3://"):
+    if is_s3(root):
         return parse_location(f"{root.rstrip('/')}/{text.lstrip('/')}", field, root)
     folder = Path(root).resolve()
     inside = (folder / text).resolve()
@@ -70,10 +81,16 @@ def parse_location(text: str, field: str, root: str | None = None) -> Location:
 
 def known_location(text: str) -> Location:
     """Return the address that `str` of a location gave, without asking whether it is allowed."""
-    if text.startswith("s3://"):
-        bucket, _, key = text.removeprefix("s3://").partition("/")
-        return S3Location(bucket, key)
+    if is_s3(text):
+        scheme, _, rest = text.partition("://")
+        bucket, _, key = rest.partition("/")
+        return S3Location(bucket, key, scheme[len("s3+") :])
     return Path(text)
+
+
+def is_s3(text: str) -> bool:
+    """Whether an address is one in a bucket."""
+    return re.match(r"s3(\+[^/]*)?://", text, re.IGNORECASE) is not None
 
 
 def is_printable(text: str) -> bool:
@@ -81,8 +98,11 @@ def is_printable(text: str) -> bool:
     return not any(each < " " or "\x7f" <= each < "\xa0" or "\ud800" <= each <= "\udfff" for each in text)
 
 
-def _s3_location(text: str, rest: str, field: str) -> S3Location:
+def _s3_location(text: str, rest: str, field: str, store: str) -> S3Location:
     bucket, _, key = rest.partition("/")
+    if store and store not in settings().stores:
+        known = ", ".join(sorted(settings().stores)) or "none"
+        raise InvalidUri(f"{field}: {text[:100]!r}: the setting `stores` has no {store[:70]!r}; it has {known}")
     if not _BUCKET.fullmatch(bucket):
         raise InvalidUri(f"{field}: {text[:100]!r}: {bucket[:70]!r} is not the name of a bucket")
     if len(key.encode()) > _LONGEST_KEY_BYTES:
@@ -93,7 +113,7 @@ def _s3_location(text: str, rest: str, field: str) -> S3Location:
     allowed = settings().s3_buckets
     if allowed and bucket not in allowed:
         raise BucketNotAllowed(f"{field}: the bucket {bucket} is not one of {', '.join(allowed)}")
-    return S3Location(bucket, key)
+    return S3Location(bucket, key, store)
 
 
 def _inside_bucket(location: S3Location, field: str, root: str) -> S3Location:

@@ -20,6 +20,5 @@ def read_small(text: str, field: str, limit_bytes: int) -> bytes | None:
     """Return the first `limit_bytes` of the file or object at an address; None when there is none."""
     location = parse_location(text, field)
     if isinstance(location, S3Location):
-        folder = S3Location(location.bucket, location.key.rpartition("/")[0])
-        return open_store(folder).read(location.name, limit_bytes)
+        return open_store(location.root).read(location.key, limit_bytes)
     return open_store(location.parent).read(location.name, limit_bytes)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import builtins
 import hashlib
+import math
 import os
 import shutil
 from collections.abc import Callable, Generator, Iterator
@@ -28,7 +29,7 @@ from reelmill.storage.s3_upload import Upload, abort_upload, begin_upload, compl
 from reelmill.storage.store import ObjectStat, Staged, Store, Unpublished, leaves_to_sweep
 
 _SHA256, _JOB = "reelmill-sha256", "reelmill-job"
-_known_buckets: set[str] = set()
+_known_buckets: set[S3Location] = set()
 
 
 @dataclass(frozen=True)
@@ -50,7 +51,7 @@ class S3Store:
     def _read(self, where: S3Location, limit_bytes: int) -> bytes | None:
         try:
             with explained(str(where)):
-                answer = client().get_object(Bucket=where.bucket, Key=where.key)
+                answer = client(where.store).get_object(Bucket=where.bucket, Key=where.key)
                 size = answer["ContentLength"]
                 with answer["Body"] as body:
                     content = body.read(min(limit_bytes, size)) if size else b""
@@ -76,7 +77,7 @@ class S3Store:
 
     def _put(self, where: S3Location, content: bytes, **options: Any) -> None:
         with explained(str(where)):
-            answer = client().put_object(
+            answer = client(where.store).put_object(
                 Bucket=where.bucket, Key=where.key, Body=content, ContentMD5=content_md5(content), **options
             )
         stored = answer["ETag"].strip('"')
@@ -126,7 +127,7 @@ class S3Store:
     def _delete(self, key: str) -> None:
         where = self.location / key
         with explained(str(where)):
-            client().delete_object(Bucket=where.bucket, Key=where.key)
+            client(where.store).delete_object(Bucket=where.bucket, Key=where.key)
 
     def list(self, prefix: str = "") -> Iterator[ObjectStat]:
         root = f"{self.location.key}/" if self.location.key else ""
@@ -145,7 +146,7 @@ class S3Store:
 
     def _pages(self, operation: Any, prefix: str) -> Iterator[tuple[datetime, dict[str, Any]]]:
         """Yield the pages of a listing, and when the server gave each of them."""
-        paginator: Any = cast("Any", client()).get_paginator(operation)
+        paginator: Any = cast("Any", client(self.location.store)).get_paginator(operation)
         pages: Iterator[dict[str, Any]] = iter(paginator.paginate(Bucket=self.location.bucket, Prefix=prefix))
 
         def next_page() -> dict[str, Any] | None:
@@ -162,7 +163,7 @@ class S3Store:
             for now, page in self._pages("list_multipart_uploads", prefix):
                 for each in page.get("Uploads", ()):
                     age_s = (now - each["Initiated"]).total_seconds()
-                    yield age_s, Upload(self.location.bucket, each["Key"], each["UploadId"])
+                    yield age_s, Upload(self.location.bucket, each["Key"], each["UploadId"], store=self.location.store)
 
         return retried(lambda: builtins.list(listed()))
 
@@ -197,11 +198,11 @@ class S3Store:
         for age_s, upload in self._open_uploads(f"{self.location.key}/" if self.location.key else ""):
             yield Unpublished(str(upload.where), upload.as_json(), age_s, None)
 
-    def abort_uploads(self, key: str) -> None:
-        """Abort every open upload to a key: also one that began without our learning its id."""
+    def abort_uploads(self, key: str, *, younger_than_s: float = math.inf, keep: str = "") -> None:
+        """Abort every open upload to a key but the one to `keep`: also one that began without our learning its id."""
         where = self.location / key
-        for _, upload in self._open_uploads(where.key):
-            if upload.where == where:
+        for age_s, upload in self._open_uploads(where.key):
+            if upload.where == where and age_s < younger_than_s and upload.upload_id != keep:
                 abort_upload(upload)
 
     def discard(self, unpublished: Unpublished) -> None:
@@ -211,7 +212,7 @@ class S3Store:
         where = self.location / key
         try:
             with explained(str(where)):
-                return cast("dict[str, Any]", client().head_object(Bucket=where.bucket, Key=where.key))
+                return cast("dict[str, Any]", client(where.store).head_object(Bucket=where.bucket, Key=where.key))
         except SourceNotFound:
             refuse_missing_bucket(where)
             return None
@@ -262,13 +263,13 @@ class S3Draft:
 
 def refuse_missing_bucket(where: S3Location) -> None:
     """Raise BucketNotFound when it isn't the key that is missing but the whole bucket: a HEAD does not tell."""
-    if where.bucket not in _known_buckets:
+    if where.root not in _known_buckets:
         try:
-            with explained(f"s3://{where.bucket}"):
-                client().head_bucket(Bucket=where.bucket)
+            with explained(str(where.root)):
+                client(where.store).head_bucket(Bucket=where.bucket)
         except SourceNotFound as error:
             raise BucketNotFound(f"there is no bucket {where.bucket}") from error
-        _known_buckets.add(where.bucket)
+        _known_buckets.add(where.root)
 
 
 def _fetch_range(where: S3Location, etag: str, descriptor: int, start: int, end: int) -> None:
@@ -277,7 +278,9 @@ def _fetch_range(where: S3Location, etag: str, descriptor: int, start: int, end:
 
 def _get_range(where: S3Location, etag: str, start: int, end: int) -> bytes:
     with explained(str(where)):
-        answer = client().get_object(Bucket=where.bucket, Key=where.key, Range=f"bytes={start}-{end - 1}", IfMatch=etag)
+        answer = client(where.store).get_object(
+            Bucket=where.bucket, Key=where.key, Range=f"bytes={start}-{end - 1}", IfMatch=etag
+        )
         with answer["Body"] as body:
             content = body.read()
     if len(content) != end - start or answer["ETag"] != etag:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Generator
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -10,6 +11,7 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Any, cast
 
 import boto3
+import botocore.session
 from botocore.config import Config
 from botocore.exceptions import (
     BotoCoreError,
@@ -22,6 +24,8 @@ from botocore.exceptions import (
     PartialCredentialsError,
     ProfileNotFound,
 )
+from botocore.httpsession import get_cert_path
+from botocore.loaders import create_loader
 from urllib3.exceptions import HTTPError
 
 from reelmill.errors import (
@@ -36,7 +40,7 @@ from reelmill.errors import (
     StoreUnreachable,
     WrongRegion,
 )
-from reelmill.settings import settings
+from reelmill.settings import StoreSettings, settings
 from reelmill.storage.s3_credentials import load_credentials
 
 if TYPE_CHECKING:
@@ -64,9 +68,9 @@ _CODES: dict[type[ReelmillError], tuple[str, ...]] = {
 _BY_CODE = {code: kind for kind, codes in _CODES.items() for code in codes}
 
 
-def client() -> S3Client:
-    """Return the client of this process; it may be used from all its threads."""
-    return _client()
+def client(store: str = "") -> S3Client:
+    """Return this process's client of a named store, or of the default one; all its threads may use it."""
+    return _client(store)
 
 
 def forget_client() -> None:
@@ -74,13 +78,13 @@ def forget_client() -> None:
     _client.cache_clear()
 
 
-@lru_cache(maxsize=1)
-def _client() -> S3Client:
-    wanted = settings()
+@lru_cache(maxsize=64)
+def _client(name: str) -> S3Client:
+    wanted, store = settings(), store_settings(name)
     retries: Any = {"mode": "standard", "total_max_attempts": wanted.s3_attempts}
     config = Config(
         signature_version="s3v4",
-        s3={"addressing_style": wanted.s3_addressing},
+        s3={"addressing_style": store.addressing},
         retries=retries,
         connect_timeout=min(wanted.s3_timeout_s, 10.0),
         read_timeout=wanted.s3_timeout_s,
@@ -89,16 +93,41 @@ def _client() -> S3Client:
         response_checksum_validation=wanted.s3_checksums,
         user_agent_extra="reelmill",
     )
-    credentials: Any = load_credentials(wanted.s3_credentials_block) if wanted.s3_credentials_block else {}
+    credentials: Any = load_credentials(store.credentials_block) if store.credentials_block else {}
     with explained("the S3 client"):
-        session = boto3.Session(region_name=wanted.s3_region, **credentials)
-        return session.client("s3", endpoint_url=wanted.s3_endpoint_url, config=config)
+        core = botocore.session.Session(profile=store.profile)
+        core.register_component("data_loader", _service_models())
+        session = boto3.Session(botocore_session=core, region_name=store.region, **credentials)
+        return session.client("s3", endpoint_url=store.endpoint_url, config=config)
 
 
-def reads_twice() -> bool:
+@lru_cache(maxsize=1)
+def _service_models() -> Any:
+    """Return botocore's descriptions of S3, which take more memory than anything else: one for all clients."""
+    return create_loader()
+
+
+def store_settings(name: str) -> StoreSettings:
+    """Return what is set for a named store; for the default one, whose name is empty, the settings `s3_...`."""
+    wanted = settings()
+    if name:
+        return wanted.stores[name]
+    return StoreSettings(
+        endpoint_url=wanted.s3_endpoint_url, region=wanted.s3_region, addressing=wanted.s3_addressing,
+        credentials_block=wanted.s3_credentials_block,
+    )  # fmt: skip
+
+
+def reads_twice(store: str = "") -> bool:
     """Whether ranges of a source are read twice: by setting, else where nothing else guards their bytes on the way."""
     wanted = settings().s3_read_twice
-    return wanted if wanted is not None else client().meta.endpoint_url.startswith("http://")
+    return wanted if wanted is not None else client(store).meta.endpoint_url.startswith("http://")
+
+
+def authorities_file() -> str:
+    """Return the file of the certificate authorities that boto3 goes by: AWS_CA_BUNDLE, `ca_bundle`, or certifi's."""
+    named = boto3.Session()._session.get_config_variable("ca_bundle")  # pyright: ignore[reportPrivateUsage, reportUnknownMemberType, reportUnknownVariableType]
+    return str(named or os.environ.get("REQUESTS_CA_BUNDLE") or get_cert_path(True))  # pyright: ignore[reportUnknownArgumentType]
 
 
 @contextmanager
@@ -124,20 +153,23 @@ def code_of(error: ClientError) -> str:
     return str(answer.get("Error", {}).get("Code") or answer.get("ResponseMetadata", {}).get("HTTPStatusCode", ""))
 
 
-def _by_code(what: str, error: ClientError) -> ReelmillError:
-    code = code_of(error)
-    answer = cast("dict[str, Any]", error.response)
-    status = str(answer.get("ResponseMetadata", {}).get("HTTPStatusCode", ""))
+def error_of(what: str, code: str, status: str, said: str = "", details: str = "") -> ReelmillError:
+    """Return the error for what a server answered: the code of S3, the HTTP status, and its own words."""
     kind = _BY_CODE.get(code) or _BY_CODE.get(status) or StoreFailed
-    tries = answer.get("ResponseMetadata", {}).get("RetryAttempts", 0)
-    said = answer.get("Error", {}).get("Message") or ""
-    after = f", after {tries + 1} tries" if tries else ""
-    region = answer.get("Error", {}).get("Region") or (answer.get("ResponseMetadata", {}).get("HTTPHeaders", {})).get(
-        "x-amz-bucket-region"
-    )
-    where = f"; the bucket is in {region}" if kind is WrongRegion and region else ""
     hint = "; check the credentials and what they are allowed" if kind is StoreAccessDenied else ""
-    return kind(f"{what}: {code}{f' ({said})' if said and said != code else ''}{where}{hint}{after}")
+    return kind(f"{what}: {code}{f' ({said})' if said and said != code else ''}{hint}{details}")
+
+
+def _by_code(what: str, error: ClientError) -> ReelmillError:
+    answer = cast("dict[str, Any]", error.response)
+    code, told = code_of(error), answer.get("ResponseMetadata", {})
+    status = str(told.get("HTTPStatusCode", ""))
+    tries = told.get("RetryAttempts", 0)
+    after = f", after {tries + 1} tries" if tries else ""
+    region = answer.get("Error", {}).get("Region") or told.get("HTTPHeaders", {}).get("x-amz-bucket-region")
+    is_elsewhere = WrongRegion in (_BY_CODE.get(code), _BY_CODE.get(status))
+    where = f"; the bucket is in {region}" if is_elsewhere and region else ""
+    return error_of(what, code, status, answer.get("Error", {}).get("Message") or "", f"{where}{after}")
 
 
 def server_time(answer: Any) -> datetime:

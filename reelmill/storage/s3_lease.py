@@ -68,7 +68,7 @@ def _give_back(where: S3Location, us: Holder) -> None:
     with suppress(StoreFailed):
         if _is(_read(where)[0], us):
             with explained(str(where)):
-                client().delete_object(Bucket=where.bucket, Key=where.key)
+                client(where.store).delete_object(Bucket=where.bucket, Key=where.key)
 
 
 def is_held(where: S3Location) -> bool:
@@ -124,7 +124,7 @@ def _put(where: S3Location, us: Holder, **condition: str) -> bool:
 
     def put() -> None:
         with explained(str(where)):
-            client().put_object(
+            client(where.store).put_object(
                 Bucket=where.bucket, Key=where.key, Body=content, ContentMD5=content_md5(content), **options
             )
 
@@ -140,7 +140,7 @@ def _read(where: S3Location) -> tuple[Holder | None, str | None, float]:
 
     def read() -> tuple[bytes, str, float]:
         with explained(str(where)):
-            answer = client().get_object(Bucket=where.bucket, Key=where.key)
+            answer = client(where.store).get_object(Bucket=where.bucket, Key=where.key)
             with answer["Body"] as body:
                 content = body.read()
         return content, answer["ETag"], (server_time(answer) - answer["LastModified"]).total_seconds()

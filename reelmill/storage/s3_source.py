@@ -26,7 +26,7 @@ _SHARE_OF_FREE_DISK = 0.5
 def pin_object(where: S3Location) -> Pinned:
     try:
         with explained(f"source: {where}"):
-            found: Any = client().head_object(Bucket=where.bucket, Key=where.key)
+            found: Any = client(where.store).head_object(Bucket=where.bucket, Key=where.key)
     except SourceNotFound as error:
         refuse_missing_bucket(where)
         raise SourceNotFound(f"source: there is no object {where}") from error
@@ -94,7 +94,7 @@ def _reader(pinned: Pinned) -> BlockReader:
     folder.mkdir(parents=True, exist_ok=True)
     room = int(shutil.disk_usage(folder).free * _SHARE_OF_FREE_DISK)
     keep = min(settings().source_cache_mib << 20, room, pinned.size_bytes)
-    twice = reads_twice()
+    twice = reads_twice(where.store)
 
     def read(start: int, end: int) -> bytes:
         return retried(lambda: _read_range(pinned, where, start, end, twice=twice))
@@ -115,7 +115,7 @@ def _get_range(pinned: Pinned, where: S3Location, start: int, end: int) -> bytes
     options: Any = {"VersionId": version} if version else {}
     try:
         with explained(str(where)):
-            answer = client().get_object(
+            answer = client(where.store).get_object(
                 Bucket=where.bucket, Key=where.key, Range=f"bytes={start}-{end - 1}", IfMatch=etag, **options
             )
             with answer["Body"] as body:

@@ -45,6 +45,7 @@ class Upload:
     upload_id: str
     etags: tuple[str, ...] = ()
     size_bytes: int = 0
+    store: str = ""
 
     def as_json(self) -> str:
         return json.dumps(asdict(self))
@@ -56,7 +57,7 @@ class Upload:
 
     @property
     def where(self) -> S3Location:
-        return S3Location(self.bucket, self.key)
+        return S3Location(self.bucket, self.key, self.store)
 
     @property
     def etag(self) -> str:
@@ -87,10 +88,10 @@ def begin_upload(where: S3Location, metadata: dict[str, str]) -> Upload:
     """Open an upload. Whoever calls must abort it when it isn't completed."""
     content_type: Any = {"ContentType": kind} if (kind := _CONTENT_TYPES.get(where.name.rpartition(".")[2])) else {}
     with explained(str(where)):
-        answer = client().create_multipart_upload(
+        answer = client(where.store).create_multipart_upload(
             Bucket=where.bucket, Key=where.key, Metadata=metadata, **content_type
         )  # fmt: skip
-    return Upload(where.bucket, where.key, answer["UploadId"])
+    return Upload(where.bucket, where.key, answer["UploadId"], store=where.store)
 
 
 def send_parts(upload: Upload, file: Path) -> Upload:
@@ -116,7 +117,7 @@ def send_parts(upload: Upload, file: Path) -> Upload:
 
 def _send_part(upload: Upload, number: int, content: bytes) -> str:
     with explained(f"{upload.where}, part {number}"):
-        answer = client().upload_part(
+        answer = client(upload.store).upload_part(
             Bucket=upload.bucket, Key=upload.key, UploadId=upload.upload_id, PartNumber=number, Body=content,
             ContentMD5=content_md5(content),
         )  # fmt: skip
@@ -136,7 +137,7 @@ def complete_upload(upload: Upload, *, if_absent: bool = False) -> None:
     failure: Exception | None = None
     try:
         with explained(str(upload.where)):
-            client().complete_multipart_upload(
+            client(upload.store).complete_multipart_upload(
                 Bucket=upload.bucket, Key=upload.key, UploadId=upload.upload_id, MultipartUpload={"Parts": parts},
                 **condition,
             )  # fmt: skip
@@ -154,7 +155,7 @@ def complete_upload(upload: Upload, *, if_absent: bool = False) -> None:
 def _difference(upload: Upload) -> str | None:
     try:
         with explained(str(upload.where)):
-            found: Any = client().head_object(Bucket=upload.bucket, Key=upload.key)
+            found: Any = client(upload.store).head_object(Bucket=upload.bucket, Key=upload.key)
     except SourceNotFound:
         return "it is not there"
     etag = found["ETag"].strip('"')
@@ -173,8 +174,10 @@ def abort_upload(upload: Upload) -> None:
     for number in range(_TRIES):
         try:
             with explained(str(upload.where)):
-                client().abort_multipart_upload(Bucket=upload.bucket, Key=upload.key, UploadId=upload.upload_id)
-                client().list_parts(Bucket=upload.bucket, Key=upload.key, UploadId=upload.upload_id)
+                client(upload.store).abort_multipart_upload(
+                    Bucket=upload.bucket, Key=upload.key, UploadId=upload.upload_id
+                )
+                client(upload.store).list_parts(Bucket=upload.bucket, Key=upload.key, UploadId=upload.upload_id)
         except (SourceNotFound, StoreFailed) as error:
             cause = error.__cause__
             if isinstance(cause, ClientError) and code_of(cause) in ("NoSuchUpload", "404", "NoSuchKey"):

@@ -15,7 +15,8 @@ from cli.clean import clean
 from reelmill.settings import settings
 from reelmill.storage.location import Location, S3Location
 from reelmill.storage.opening import open_store
-from reelmill.workspace import open_workspace, work_location
+from reelmill.storage.working import work_location
+from reelmill.workspace import open_workspace
 from tests.stores import new_bucket, using
 
 JOB, LIVE_JOB = "a" * 40, "b" * 40

@@ -13,6 +13,7 @@ from cli.main import app
 from reelmill.errors import ReelmillError
 from reelmill.job import TranscodeJob
 from reelmill.settings import Settings
+from reelmill.transfer.job import TransferJob
 
 DOCS = Path(__file__).parents[2] / "docs"
 
@@ -66,6 +67,6 @@ def test_setting_is_in_the_docs(field: str):
     assert re.search(rf"\b(REELMILL_{field.upper()}|{field})\b", pages)
 
 
-@pytest.mark.parametrize("model", [Settings, TranscodeJob])
-def test_every_field_says_what_it_is(model: type[Settings] | type[TranscodeJob]):
+@pytest.mark.parametrize("model", [Settings, TranscodeJob, TransferJob])
+def test_every_field_says_what_it_is(model: type[Settings] | type[TranscodeJob] | type[TransferJob]):
     assert [name for name, field in model.model_fields.items() if not field.description] == []

@@ -7,6 +7,7 @@ import os
 import re
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -17,9 +18,11 @@ import reelmill
 from cli.service_home import ask
 from deployments.apply import WORK_POOL
 from deployments.automations import AUTOMATIONS
+from deployments.schedule import mirror_schedule
 from reelmill.formats import FORMATS
 from reelmill.job import TranscodeJob
 from reelmill.profiles.loading import builtin_profiles
+from reelmill.transfer.job import TransferJob
 
 ROOT = Path(__file__).parents[2]
 PREFECT_YAML = yaml.safe_load((ROOT / "prefect.yaml").read_text())
@@ -35,6 +38,9 @@ def api(prefect_server: str) -> str:
         "PREFECT_API_URL": prefect_server,
         "REELMILL_INTAKE_SWEEP_CRON": "5 10,12,16,18 * * 1-5",
         "REELMILL_INTAKE_SWEEP_TIMEZONE": "Europe/Berlin",
+        "REELMILL_MIRROR_SOURCE": "s3://videos/2024",
+        "REELMILL_MIRROR_DESTINATION": "s3://films/2024",
+        "REELMILL_MIRROR_CRON": "30 2 * * *",
     }
     for _ in range(2):
         done = subprocess.run(
@@ -55,6 +61,7 @@ def deployment(api: str, name: str) -> dict[str, Any]:
     [
         ("transcode-video/transcode", "flows.transcode_video.transcode_video", "transcode", "normal", 16, "ENQUEUE"),
         ("transcode-video/on-upload", "flows.transcode_video.transcode_video", "upload", "normal", 16, "ENQUEUE"),
+        ("transfer-object/transfer", "flows.transfer_object.transfer_object", "transfer", "normal", 4, "ENQUEUE"),
         ("sweep-inbox/scheduled", "flows.sweep_inbox.sweep_inbox", "sweep", "high", 1, "CANCEL_NEW"),
     ],
 )
@@ -93,6 +100,22 @@ def test_the_sweep_has_the_schedule_of_the_settings_and_rests_without_an_inbox(a
         "queue": ("bulk", ["high", "normal", "bulk"]),
     }
     assert all(each["description"] for each in fields.values())
+
+
+@pytest.mark.slow
+def test_the_mirror_has_the_schedule_and_the_job_of_the_settings(api: str):
+    found = deployment(api, "transfer-object/mirror")
+    job = {"source": "s3://videos/2024", "destination": "s3://films/2024", "recursive": True, "replace": True}
+    assert found["parameters"] == {"job": job}
+    assert TransferJob.model_validate(job).replace
+    [schedule] = found["schedules"]
+    assert (schedule["active"], schedule["schedule"]["cron"]) == (True, "30 2 * * *")
+    assert found["concurrency_options"]["collision_strategy"] == "CANCEL_NEW"
+
+
+def test_nothing_is_mirrored_unless_both_ends_are_set(set_to: Callable[..., None]):
+    set_to(mirror_source="s3://videos/2024")
+    assert mirror_schedule() == {"cron": "0 3 * * *", "timezone": "UTC", "active": False, "job": {}}
 
 
 @pytest.mark.slow
@@ -150,6 +173,31 @@ def test_the_form_is_ordered_and_described_with_choices_as_choices(api: str):
         "formats": [], "append": [], "damage": "lenient", "copy_when_fits": False, "replace": False, "pictures": False,
     }  # fmt: skip
     assert TranscodeJob.model_validate({"source": "clip.mp4", **defaults}) == TranscodeJob(source="clip.mp4")
+
+
+@pytest.mark.slow
+def test_the_form_of_a_transfer_is_ordered_and_described(api: str):
+    schema = deployment(api, "transfer-object/transfer")["parameter_openapi_schema"]
+    assert list(schema["properties"]) == schema["required"] == ["job"]
+    job = schema["definitions"]["TransferJob"]
+    fields: dict[str, Any] = job["properties"]
+    assert job["required"] == ["source", "destination"]
+    assert [fields[name]["position"] for name in TransferJob.model_fields] == list(range(1, len(fields) + 1))
+    assert {name: each["description"] for name, each in fields.items()} == {
+        name: field.description for name, field in TransferJob.model_fields.items()
+    }
+    assert {name: (each["title"], each["type"], each.get("default")) for name, each in fields.items()} == {
+        "source": ("Source", "string", None),
+        "destination": ("Destination", "string", None),
+        "recursive": ("Everything below", "boolean", False),
+        "replace": ("Replace what is there", "boolean", False),
+        "verify": ("Verify", "string", "parts"),
+        "part_size": ("Size of parts", "string", "auto"),
+        "concurrency": ("Parts at once", "integer", None),
+        "rate_limit": ("Rate limit", "string", None),
+        "keep_partial": ("Keep what has arrived", "boolean", False),
+    }
+    assert fields["verify"]["enum"] == ["parts", "full"]
 
 
 @pytest.mark.slow

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import random
 import shutil
 from collections.abc import Callable, Iterator
@@ -21,12 +22,14 @@ from prefect.states import Cancelled, Completed, Crashed, Failed, Running
 from deployments.apply import WORK_POOL, apply_work_pool
 from flows.sweep_inbox import sweep_inbox
 from flows.transcode_video import transcode_video
+from flows.transfer_object import transfer_object
 from reelmill.errors import InvalidParameter, NotDeployed, ServerUnreachable, SourceNotFound
 from reelmill.intake.receiving import handler
 from reelmill.job import TranscodeJob
 from reelmill.preparing import accept_job
 from reelmill.settings import settings
-from tasks.starting import start_job, start_upload
+from reelmill.transfer.job import TransferJob
+from tasks.starting import start_job, start_transfer, start_upload
 from tests.live_jobs import make_clip
 from tests.server_processes import free_port
 
@@ -38,13 +41,16 @@ def clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def deployed(prefect_server: str) -> None:
-    """The two deployments that jobs are started by, without a worker: what is started stays scheduled."""
+    """The deployments that jobs are started by, without a worker: what is started stays scheduled."""
     with get_client(sync_client=True) as client:
         apply_work_pool(client, yaml.safe_load(WORK_POOL.read_text()), None)
     for name in ("transcode", "on-upload"):
         RunnerDeployment.from_flow(
             transcode_video, name=name, work_pool_name="reelmill", work_queue_name="normal"
         ).apply()
+    RunnerDeployment.from_flow(
+        transfer_object, name="transfer", work_pool_name="reelmill", work_queue_name="normal"
+    ).apply()
 
 
 @pytest.fixture
@@ -183,3 +189,26 @@ def test_a_server_without_the_deployment_is_told_from_one_that_does_not_answer(
         start_job(job)
     with pytest.raises(ObjectNotFound):
         client.read_deployment_by_name("transcode-video/none")
+
+
+@pytest.mark.slow
+def test_messages_that_ask_for_one_transfer_start_one_run(client: SyncPrefectClient, tmp_path: Path):
+    job = TransferJob(source=str(tmp_path / "master.mov"), destination="s3://videos/", keep_partial=True)
+    message = json.dumps({"transfer": job.model_dump()}).encode()
+    started: list[tuple[UUID, bool]] = []
+
+    def start(job: TransferJob) -> None:
+        run, is_new = start_transfer(job, queue="bulk")
+        started.append((run.id, is_new))
+
+    handle = handler(start_upload, start)
+    for _ in range(3):
+        handle(message)
+    assert [is_new for _, is_new in started] == [True, False, False]
+    run = client.read_flow_run(started[0][0])
+    assert {each for each, _ in started} == {run.id}
+    assert (run.name, run.work_queue_name) == ("transfer master.mov", "bulk")
+    assert run.parameters["job"] == job.model_dump(exclude_defaults=True) | {"destination": "s3://videos/master.mov"}
+    client.set_flow_run_state(run.id, Completed(), force=True)
+    handle(message)
+    assert started[-1][1], "one that is over is done again: what is there already is not copied"

@@ -225,3 +225,11 @@ def test_bad_record_of_a_batch_does_not_take_the_good_ones_with_it():
     assert [each.key for each in found.objects] == ["a.mp4"]
     assert [reason for reason in found.rejected if "eventSource is 'x'" in reason] == list(found.rejected)
     assert len(found.rejected) == 1
+
+
+def test_message_may_hold_a_transfer():
+    job = {"source": "s3://videos/master.mov", "destination": "s3+archive://films/"}
+    found = parse_notification(json.dumps({"transfer": job}).encode())
+    assert [each.model_dump(exclude_defaults=True) for each in found.transfers] == [job]
+    with pytest.raises(EventRejected, match=r"transfer\.destination"):
+        parse_notification(json.dumps({"transfer": {"source": "s3://videos/master.mov"}}).encode())

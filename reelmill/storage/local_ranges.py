@@ -1,0 +1,88 @@
+"""Ranges of files of this machine: read while the file stays what it was, and written into one that nobody sees yet."""
+
+from __future__ import annotations
+
+import errno
+import os
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
+from pathlib import Path
+
+from reelmill.errors import NotEnoughSpace, SourceChanged, StoreConflict, StoreFailed
+from reelmill.storage.local import place_new, sync
+
+
+@contextmanager
+def reading_file(path: Path, version: str, start: int, end: int) -> Generator[Callable[[memoryview], int]]:
+    """Give what reads a half-open range of a file, as `reelmill.storage.pinning` pinned it. SourceChanged, StoreFailed.
+
+    The file is looked at again after its last byte.
+    """
+    with _explained(path), path.open("rb", buffering=0) as file:
+        file.seek(start)
+        left = end - start
+
+        def read(block: memoryview) -> int:
+            nonlocal left
+            count = file.readinto(block[: min(len(block), left)])
+            left -= count
+            return count
+
+        yield read
+        if str(os.fstat(file.fileno()).st_mtime_ns) != version:
+            raise SourceChanged(f"{path.name} was changed while the job ran")
+
+
+def make_hollow(path: Path, size_bytes: int) -> None:
+    """Make a sparse file of that size, or take the one that is there."""
+    with _explained(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with path.open("ab") as file:
+            file.truncate(size_bytes)
+
+
+@contextmanager
+def writing_file(path: Path, start: int) -> Generator[Callable[[memoryview], None]]:
+    """Give what writes blocks one after another from `start` on. NotEnoughSpace, StoreFailed."""
+    with _explained(path):
+        descriptor = os.open(path, os.O_WRONLY)
+    try:
+        at = start
+
+        def write(block: memoryview) -> None:
+            nonlocal at
+            while block:
+                with _explained(path):
+                    written = os.pwrite(descriptor, block, at)
+                at, block = at + written, block[written:]
+
+        yield write
+    finally:
+        os.close(descriptor)
+
+
+def publish_file(draft: Path, target: Path, *, replaces: bool) -> None:
+    """Give a finished draft its name, for good. StoreConflict when somebody has it, unless it `replaces` that."""
+    with _explained(target):
+        sync(draft)
+        if replaces:
+            draft.replace(target)
+        else:
+            try:
+                place_new(draft, target)
+            except FileExistsError as error:
+                raise StoreConflict(f"{target} was made by somebody else meanwhile") from error
+            draft.unlink(missing_ok=True)
+        sync(target.parent)
+
+
+@contextmanager
+def _explained(path: Path) -> Generator[None]:
+    try:
+        yield
+    except FileNotFoundError as error:
+        raise SourceChanged(f"{path} is gone") from error
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise NotEnoughSpace(f"there is no room left for {path}") from error
+        raise StoreFailed(f"{path}: {error.strerror}") from error

@@ -1,0 +1,167 @@
+"""Ends an object's copy: every digest compared, then made visible, then, when wanted, read again."""
+
+from __future__ import annotations
+
+import shutil
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from pathlib import Path
+
+from reelmill.errors import SourceChanged, StoreFailed, VerifyFailed
+from reelmill.storage.local_ranges import publish_file
+from reelmill.storage.location import S3Location
+from reelmill.storage.s3_client import client, explained
+from reelmill.storage.s3_objects import keep_tags, look_at, stored_parts
+from reelmill.storage.s3_upload import complete_upload
+from reelmill.storage.s3_wire import Wire
+from reelmill.transfer.beginning import needs_copy
+from reelmill.transfer.checksums import crc32_text, etag_of, fold_crc32
+from reelmill.transfer.copying import Begun, Passed, digest_range
+from reelmill.transfer.ends import SourceFile, kept_of, look_at_source
+from reelmill.transfer.job import AcceptedTransfer
+from reelmill.transfer.ledger import PartRecord
+from reelmill.transfer.parts import Part, part_of
+from reelmill.transfer.report import ObjectReport, Proof
+
+_LOOKS = 3
+Records = dict[int, PartRecord]
+
+
+def proof_of(begun: Begun, records: Records) -> Proof | None:
+    """Return what the copy was compared with on the source's side; None when it must be read twice to tell.
+
+    VerifyFailed when what arrived is not what the source's store has the digest of.
+    """
+    source, parts = begun.source, [records[number] for number in sorted(records)]
+    if source.facts is None:
+        return "file"
+    crcs = [(each.crc32, each.size_bytes) for each in parts if each.crc32 is not None]
+    if source.facts.crc32 is not None and len(crcs) == len(parts):
+        if crc32_text(fold_crc32(crcs)) == source.facts.crc32:
+            return "crc32"
+        return _doubt(begun, certain=True)
+    is_comparable = source.facts.has_md5 and all(each.md5 for each in parts) and source.is_provable(begun.part_bytes)
+    if is_comparable:
+        made = etag_of([each.md5 for each in parts], of_parts=source.facts.parts is not None)
+        if made == source.facts.etag.strip('"'):
+            return "etag"
+        return "store" if begun.by_store and source.is_guess else _doubt(begun, certain=not source.is_guess)
+    if begun.by_store:
+        return "store"
+    return "read twice" if begun.twice else "tls"
+
+
+def _doubt(begun: Begun, *, certain: bool) -> Proof | None:
+    """Return what follows when digests differ: everything again, each range read twice; then there is no doubt left."""
+    if not begun.twice and not begun.by_store:
+        return None
+    if certain:
+        raise VerifyFailed(
+            f"{begun.destination}: what arrived is not what the store of {begun.source.location} says it has"
+        )
+    return "read twice"
+
+
+def finish_object(begun: Begun, records: Records, proof: Proof, accepted: AcceptedTransfer) -> ObjectReport:
+    """Make the copy visible and return what it is.
+
+    Raises SourceChanged, OutputCollision when the destination was made meanwhile, VerifyFailed when the store has
+    something else than was sent; a copy that is found wrong when it is read again is removed.
+    """
+    parts = [records[number] for number in sorted(records)]
+    _refuse_changed(begun)
+    if not accepted.job.replace:
+        needs_copy(begun.source, begun.destination, replaces=False)
+    etag = _publish(begun, parts, accepted)
+    if isinstance(begun.destination, S3Location) and (tags := kept_of(begun.source)[2]):
+        keep_tags(begun.destination, tags)
+    has_md5 = all(each.md5 and (not each.etag or each.etag == each.md5) for each in parts)
+    reads_again = accepted.job.verify == "full" or not has_md5
+    if reads_again:
+        parts = _read_again(begun, parts, accepted)
+    crcs = [(each.crc32, each.size_bytes) for each in parts if each.crc32 is not None]
+    return ObjectReport(
+        source=str(begun.source.location), destination=str(begun.destination), size_bytes=begun.source.size_bytes,
+        outcome="copied", parts=len(parts), part_bytes=begun.part_bytes, by_store=begun.by_store, etag=etag,
+        crc32=crc32_text(fold_crc32(crcs)) if len(crcs) == len(parts) else None, proof=proof, read_again=reads_again,
+    )  # fmt: skip
+
+
+def _refuse_changed(begun: Begun) -> None:
+    """Some stores copy without heeding what the source is pinned to, and a file can be written to at any time."""
+    now = look_at_source(begun.source.location) if not begun.source.facts or not begun.source.facts.version else None
+    if now is not None and (now.identity, now.version) != (begun.source.identity, begun.source.version):
+        raise SourceChanged(f"{begun.source.location} was changed while the job ran")
+    if now is not None and now.facts and begun.source.facts and now.facts.modified != begun.source.facts.modified:
+        raise SourceChanged(f"{begun.source.location} was written again while the job ran")
+
+
+def _publish(begun: Begun, parts: list[PartRecord], accepted: AcceptedTransfer) -> str:
+    if not isinstance(begun.destination, S3Location):
+        assert isinstance(begun.target.place, Path)
+        publish_file(begun.target.place, begun.destination, replaces=accepted.job.replace)
+        shutil.rmtree(begun.target.place.parent, ignore_errors=True)
+        return ""
+    upload = begun.target.upload
+    stored = stored_parts(upload)
+    if stored is not None:  # else it may have been completed, by an attempt that the answer to was lost
+        wrong = [each.number for each in parts if stored.get(each.number) != (each.size_bytes, each.etag)]
+        if wrong or len(stored) != len(parts):
+            raise VerifyFailed(
+                f"{begun.destination}: the store has {len(stored)} of {len(parts)} parts, and "
+                f"{len(wrong)} are not what was sent, first {wrong[:3]}"
+            )
+    complete_upload(
+        replace(upload, etags=tuple(each.etag for each in parts), size_bytes=begun.source.size_bytes),
+        if_absent=not accepted.job.replace,
+    )
+    found = look_at(begun.destination)
+    if found is None or found.size_bytes != begun.source.size_bytes:
+        raise VerifyFailed(f"{begun.destination}: it is not there, or was replaced by somebody else")
+    return found.etag.strip('"')
+
+
+def _read_again(begun: Begun, parts: list[PartRecord], accepted: AcceptedTransfer) -> list[PartRecord]:
+    """Read the whole copy and return the records with all digests. VerifyFailed when it differs; it is removed then."""
+    copy = look_at_source(begun.destination)
+
+    def look(record: PartRecord) -> PartRecord | None:
+        part = part_of(record.number, begun.source.size_bytes, begun.part_bytes)
+        with Wire() as wire:
+            for _ in range(_LOOKS):  # a bit may be flipped on the way here
+                found = _digest(wire, copy, part)
+                expected = record
+                if record.crc32 is None:
+                    truth = _digest(wire, begun.source, part)
+                    expected = record.model_copy(update={"md5": truth.md5, "crc32": truth.crc32})
+                if Passed(expected.md5, expected.crc32 or 0) == found:
+                    return expected
+        return None
+
+    with ThreadPoolExecutor(accepted.streams) as pool:
+        looked = list(pool.map(look, parts))
+    if wrong := [record.number for record, found in zip(parts, looked, strict=True) if found is None]:
+        _remove(begun, copy)
+        raise VerifyFailed(
+            f"{begun.destination}: read again, {len(wrong)} of {len(parts)} parts differ; it was removed"
+        )
+    return [each for each in looked if each is not None]
+
+
+def _digest(wire: Wire, source: SourceFile, part: Part) -> Passed:
+    failure: StoreFailed | None = None
+    for _ in range(_LOOKS):
+        try:
+            return digest_range(wire, source, part, "")
+        except StoreFailed as error:
+            failure = error
+    assert failure is not None
+    raise failure
+
+
+def _remove(begun: Begun, copy: SourceFile) -> None:
+    if not isinstance(begun.destination, S3Location):
+        begun.destination.unlink(missing_ok=True)
+    elif (found := look_at(begun.destination)) is not None and copy.facts and found.etag == copy.facts.etag:
+        with explained(str(begun.destination)):
+            client(begun.destination.store).delete_object(Bucket=begun.destination.bucket, Key=begun.destination.key)

@@ -1,0 +1,45 @@
+"""Holds bytes back to a rate that many threads share."""
+
+from __future__ import annotations
+
+import threading
+import time
+
+_BURST_S = 0.25
+
+
+class Pacer:
+    """A bucket of bytes that fills at `bytes_per_s`; who takes more than is in it waits. None lets everything pass.
+
+    What is over after a quarter of a second of rest is lost, so that no burst makes up for it. A pacer is one
+    process's: where Dask copies on several machines each has its own.
+    """
+
+    def __init__(self, bytes_per_s: float | None):
+        self._bytes_per_s = bytes_per_s
+        self._lock = threading.Lock()
+        self._free_at = time.monotonic()
+
+    def take(self, size_bytes: int) -> float:
+        """Return how many seconds to wait before these bytes may pass."""
+        if self._bytes_per_s is None:
+            return 0.0
+        with self._lock:
+            now = time.monotonic()
+            self._free_at = max(self._free_at, now - _BURST_S) + size_bytes / self._bytes_per_s
+            return max(self._free_at - now, 0.0)
+
+
+_pacers: dict[str, Pacer] = {}
+_lock = threading.Lock()
+
+
+def pacer(attempt: str, bytes_per_s: float | None) -> Pacer:
+    """Return the pacer that all threads of an attempt share in this process."""
+    with _lock:
+        return _pacers.setdefault(attempt, Pacer(bytes_per_s))
+
+
+def drop_pacer(attempt: str) -> None:
+    with _lock:
+        _pacers.pop(attempt, None)

@@ -1,0 +1,113 @@
+"""Copies small objects, each whole and at once: one request to read it, and one to write it."""
+
+from __future__ import annotations
+
+import hashlib
+import random
+import shutil
+import time
+import zlib
+from pathlib import Path
+
+from reelmill.errors import OutputCollision, SourceChanged, StoreConflict, StoreFailed
+from reelmill.media.tool_jobs import refuse_cancelled
+from reelmill.settings import settings
+from reelmill.storage.local import DRAFT_PREFIX
+from reelmill.storage.local_ranges import make_hollow, publish_file
+from reelmill.storage.location import S3Location
+from reelmill.storage.s3_objects import put_whole
+from reelmill.storage.s3_wire import Wire
+from reelmill.transfer.beginning import needs_copy
+from reelmill.transfer.checksums import crc32_text
+from reelmill.transfer.copying import digest_range, pass_on, reading_range
+from reelmill.transfer.ends import SourceFile, kept_of, look_at_source
+from reelmill.transfer.job import AcceptedTransfer
+from reelmill.transfer.ledger import object_name
+from reelmill.transfer.pacing import pacer
+from reelmill.transfer.parts import Part
+from reelmill.transfer.plan import ObjectPlan
+from reelmill.transfer.report import ObjectReport, Proof
+
+_FIRST_DELAY_S = 0.1
+
+
+def copy_small(
+    planned: ObjectPlan, accepted: AcceptedTransfer, wire: Wire, attempt: str
+) -> tuple[ObjectReport, str | None]:
+    """Copy one object, unless its content is there, and return what came of it, and a warning.
+
+    Raises as `copy_parts`, and OutputCollision when another content is there, which is not to be replaced.
+    """
+    source = look_at_source(planned.source)
+    if not needs_copy(source, planned.destination, replaces=accepted.job.replace):
+        return _report(planned, source, outcome="same already"), None
+    content, proof = _read_often(wire, source, accepted, attempt)
+    crc32 = crc32_text(zlib.crc32(content))
+    if not isinstance(planned.destination, S3Location):
+        _write_file(planned.destination, content, accepted)
+        return _report(planned, source, outcome="copied", crc32=crc32, proof=proof), None
+    headers, metadata, tags, warning = kept_of(source)
+    try:
+        etag = put_whole(
+            planned.destination, content, headers, metadata, tags, if_absent=not accepted.job.replace
+        )  # fmt: skip
+    except StoreConflict as error:
+        if needs_copy(source, planned.destination, replaces=False):  # else it was ours, and the answer was lost
+            raise OutputCollision(f"destination: {planned.destination} was made by somebody else meanwhile") from error
+        etag = hashlib.md5(content).hexdigest()
+    return _report(planned, source, outcome="copied", crc32=crc32, proof=proof, etag=etag.strip('"')), warning
+
+
+def _read_often(wire: Wire, source: SourceFile, accepted: AcceptedTransfer, attempt: str) -> tuple[bytes, Proof]:
+    tries = settings().s3_attempts
+    for number in range(tries):
+        refuse_cancelled(attempt)
+        try:
+            return _read(wire, source, accepted, attempt)
+        except StoreFailed as error:
+            if not error.retryable or number == tries - 1:
+                raise
+            time.sleep(_FIRST_DELAY_S * 2**number * random.uniform(0.5, 1.5))
+    raise AssertionError
+
+
+def _read(wire: Wire, source: SourceFile, accepted: AcceptedTransfer, attempt: str) -> tuple[bytes, Proof]:
+    """Return the content, and what it was compared with."""
+    whole, content = Part(1, 0, source.size_bytes), bytearray()
+    if source.size_bytes:
+        with reading_range(wire, source, whole) as read:
+            passed = pass_on(
+                wire, read, source.size_bytes, str(source.location), content.extend,
+                attempt=attempt, pace=pacer(attempt, accepted.bytes_per_s),
+            )  # fmt: skip
+        if source.facts is not None and source.facts.has_md5 and source.facts.parts is None:
+            if passed.md5 != source.facts.etag.strip('"'):
+                raise StoreFailed(f"{source.location}: what came is not what is stored (its MD5 differs)")
+            return bytes(content), "content"
+        if source.needs_second_look and digest_range(wire, source, whole, attempt) != passed:
+            raise StoreFailed(f"{source.location}: the bytes came differently when read again")
+    if source.facts is None:
+        if look_at_source(source.location).identity != source.identity:
+            raise SourceChanged(f"{source.location} was changed while the job ran")
+        return bytes(content), "file"
+    return bytes(content), "read twice" if source.needs_second_look else "tls"
+
+
+def _write_file(destination: Path, content: bytes, accepted: AcceptedTransfer) -> None:
+    folder = destination.parent / f"{DRAFT_PREFIX}{accepted.key[:16]}-{object_name(destination)[:8]}"
+    draft = folder / "draft.part"
+    try:
+        make_hollow(draft, 0)
+        draft.write_bytes(content)
+        publish_file(draft, destination, replaces=accepted.job.replace)
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _report(planned: ObjectPlan, source: SourceFile, **said: object) -> ObjectReport:
+    return ObjectReport.model_validate(
+        {
+            "source": str(planned.source), "destination": str(planned.destination), "size_bytes": source.size_bytes,
+            "parts": 1, "part_bytes": source.size_bytes, **said,
+        }
+    )  # fmt: skip
