@@ -25,7 +25,7 @@ demo-s3: $(READY) ## The same from bucket to bucket, on an S3 server of its own
 	$(BIN)/python -m tests.demo_s3
 
 test: $(READY) ## Run all tests; more options with ARGS="-k name"
-	$(BIN)/pytest -n 2 $(ARGS)
+	$(BIN)/pytest -n 3 --dist worksteal $(ARGS)
 
 test-faults: $(READY) ## Run jobs on a store that fails, 200 of them; another number with FAULT_RUNS=n
 	FAULT_RUNS=$(or $(FAULT_RUNS),200) $(BIN)/pytest -n 2 tests/flows/test_store_faults.py $(ARGS)
