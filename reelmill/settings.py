@@ -203,7 +203,8 @@ class Settings(BaseSettings):
         default="UTC", description="Time zone of that expression, such as `Europe/Berlin`"
     )
     mirror_source: str | None = Field(
-        default=None, description="Folder or `s3://bucket/prefix` that is copied elsewhere by a schedule"
+        default=None,
+        description="Folder or `s3://bucket/prefix` that is copied elsewhere, by a schedule and as notifications come",
     )
     mirror_destination: str | None = Field(
         default=None, description="Where it is copied to; what is there with another content is replaced"

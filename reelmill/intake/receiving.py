@@ -8,7 +8,7 @@ from functools import partial
 
 from reelmill.errors import EventRejected, JobRejected, NotEnoughSpace, StoreAccessDenied, ToolMissing
 from reelmill.intake.notifications import parse_notification
-from reelmill.intake.rules import inboxes, jobs_for
+from reelmill.intake.rules import inboxes, jobs_for, transfers_for
 from reelmill.job import TranscodeJob
 from reelmill.transfer.job import TransferJob
 
@@ -47,7 +47,8 @@ def handle_message(start: Start, body: bytes, start_transfer: StartTransfer = re
         _log.info("ignored: %s", each)
     jobs, refused = jobs_for(notification)
     reasons = list(refused)
-    begin = [partial(start, job) for job in jobs] + [partial(start_transfer, job) for job in notification.transfers]
+    begin = [partial(start, job) for job in jobs]
+    begin += [partial(start_transfer, job) for job in transfers_for(notification)]
     for each in begin:
         try:
             each()

@@ -11,6 +11,7 @@ from reelmill.manifest import FILE_NAME
 from reelmill.settings import settings
 from reelmill.storage.location import Location, S3Location, parse_location
 from reelmill.storage.working import work_location
+from reelmill.transfer.job import TransferJob
 
 _DEFAULT_OUTPUT_SUFFIX = ".reelmill"
 
@@ -63,11 +64,33 @@ def job_for(location: Location) -> TranscodeJob:
     return job
 
 
+def transfers_for(notification: Notification) -> tuple[TransferJob, ...]:
+    """Return the transfers that a notification asks for: those it holds, and a copy of each object that is mirrored."""
+    wanted = settings()
+    mirrored: list[TransferJob] = []
+    if wanted.mirror_source and wanted.mirror_destination:
+        source = parse_location(wanted.mirror_source, "mirror_source")
+        below = wanted.mirror_destination.rstrip("/")
+        for each in notification.objects:
+            place = S3Location(each.bucket, each.key)
+            if is_inside(place, source) and place != source and not each.key.endswith("/"):
+                path = f"{below}/{_below(place, source)}"
+                mirrored.append(TransferJob(source=str(place), destination=path, replace=True))
+    return (*notification.transfers, *dict.fromkeys(mirrored))
+
+
+def _listened_to() -> set[str]:
+    """Return the buckets whose notifications are some use."""
+    mirror = settings().mirror_source
+    places = (*inboxes(), *([parse_location(mirror, "mirror_source")] if mirror else []))
+    return {each.bucket for each in places if isinstance(each, S3Location)}
+
+
 def jobs_for(notification: Notification) -> tuple[tuple[TranscodeJob, ...], tuple[str, ...]]:
     """Return the jobs that a notification asks for, each once, and the reasons why some of it was refused."""
     jobs: dict[TranscodeJob, None] = {}
     refused: list[str] = list(notification.rejected)
-    buckets = {inbox.bucket for inbox in inboxes() if isinstance(inbox, S3Location)}
+    buckets = _listened_to()
     for each in notification.objects:
         try:
             if each.bucket not in buckets:

@@ -11,7 +11,7 @@ import pytest
 
 from reelmill.errors import InvalidParameter, TriggerLoop
 from reelmill.intake.notifications import Notification, ObjectCreated, parse_notification
-from reelmill.intake.rules import inboxes, is_upload, job_for, jobs_for
+from reelmill.intake.rules import inboxes, is_upload, job_for, jobs_for, transfers_for
 from reelmill.job import TranscodeJob, job_key
 from reelmill.preparing import accept_job
 from reelmill.settings import settings
@@ -126,6 +126,16 @@ def test_only_objects_of_the_inbox_make_jobs(set_to: Set):
     jobs, refused = jobs_for(created("in/a+b.mp4", "in/a.txt", "in/", "in/folder.mp4/", "out/a.mp4", "in/a+b.mp4"))
     assert [job.source for job in jobs] == ["s3://videos/in/a+b.mp4"]
     assert refused == ()
+
+
+def test_an_object_below_what_is_mirrored_is_copied_to_its_place_there(set_to: Set):
+    set_to(mirror_source="s3://videos/masters", mirror_destination="s3+archive://films/2024/")
+    keys = "masters/a b/c%d.mov", "masters", "masters/", "mastersx/a.mov", "masters/a b/c%d.mov"
+    found = transfers_for(created(*keys))
+    assert [(each.source, each.destination) for each in found] == [
+        ("s3://videos/masters/a b/c%d.mov", "s3+archive://films/2024/a b/c%d.mov")
+    ]
+    assert jobs_for(created("masters/a.mov")) == ((), ())
 
 
 @pytest.mark.parametrize(
