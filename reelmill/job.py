@@ -194,8 +194,8 @@ def check_job(job: TranscodeJob, profile: Profile) -> tuple[FormatName, ...]:
     for clip in (job.clip, *(each.clip for each in job.append)):
         if clip is not None:
             refuse_bad_clip(clip)
-    output = _resolved(job.output_location)
     sources = [_resolved(each) for each in (job.source_location, *(each.location for each in job.append))]
+    output = _resolved(job.output_location)
     for each in formats:
         out = output / f"{job.base_name}.{FORMATS[each].name}"
         if out in sources:
