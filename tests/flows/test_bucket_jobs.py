@@ -165,15 +165,19 @@ def test_killed_job_is_taken_up_at_once_and_leaves_nothing(buckets: Buckets, pre
     run_until_encoding(buckets, prefect_server, tmp_path, signal.SIGKILL)
     assert keys_in(buckets.server, buckets.output) == {}
     assert any("/pieces/" in key for key in keys_in(buckets.server, buckets.work))
-    manifest = run(buckets.job())
+    manifest = run(buckets.job(**_MANY_PIECES))
     assert sum(each.reused_segments for each in manifest.renditions) > 0
     assert buckets.published() == manifest
     buckets.assert_nothing_is_left()
 
 
+_MANY_PIECES = {"segment_s": 0.3}
+"""So that a run is not over before it is ended, however busy the machine is."""
+
+
 def run_until_encoding(buckets: Buckets, api: str, tmp_path: Path, way: signal.Signals) -> None:
     """Start the job in a process of its own, and end it in this way once a piece of it is kept."""
-    job = buckets.job().model_copy(update={"workers": 1}).model_dump_json()
+    job = buckets.job(**_MANY_PIECES).model_copy(update={"workers": 1}).model_dump_json()
     code = f"""
 from flows.transcode_video import transcode_video
 from reelmill.job import TranscodeJob

@@ -25,7 +25,7 @@ from tests.stores import keys_in, open_uploads, put, using
 
 pytestmark = pytest.mark.slow
 
-FAULT_RUNS = int(os.environ.get("FAULT_RUNS", "8"))
+FAULT_RUNS = int(os.environ.get("FAULT_RUNS", "4"))
 FAULT_RATE = 0.1
 
 
