@@ -3,7 +3,8 @@
     ReelmillError
     ├── JobRejected            the request or its source is bad: never retried, nothing is written
     │   ├── MediaEmpty, MediaUnreadable, MediaTruncated, SourceIncomplete, MediaDamaged, MediaEncrypted
-    │   ├── SourceNotFound, SourceChanged, FormatNotAllowed, CodecNotAllowed, NoVideoStream, NoAudioStream
+    │   ├── SourceNotFound, SourceChanged, FormatNotAllowed, ExternalReference, CodecNotAllowed
+    │   ├── NoVideoStream, NoAudioStream
     │   ├── LimitPixels, LimitTimeline, LimitFrameRate, LimitStreams, LimitChannels, LimitOutputs
     │   ├── InvalidProfile, InvalidParameter, InvalidWatermark, InvalidUri, InvalidKey, UriSchemeNotAllowed, PathEscape
     │   ├── BucketNotAllowed, BucketNotFound, StoreAccessDenied, WrongRegion
@@ -94,6 +95,10 @@ class SourceChanged(JobRejected):
 
 class FormatNotAllowed(JobRejected):
     """The source is a playlist, a script or another kind of file that is never opened."""
+
+
+class ExternalReference(JobRejected):
+    """The source keeps its picture or sound in another file, which is not opened."""
 
 
 class CodecNotAllowed(JobRejected):

@@ -205,6 +205,26 @@ def _with_duration(duration: float) -> Build:
     return build
 
 
+def _external(path: Path) -> None:
+    """An MP4 file whose tracks say that their media is not in it."""
+    path.write_bytes(_intact("whole.mp4").replace(b"url \0\0\0\1", b"url \0\0\0\0"))
+
+
+def _gab2_playlist(path: Path) -> None:
+    """An AVI file with a stream of text, whose one packet holds a playlist that names a file beside it."""
+    inputs = ["-f", "lavfi", "-t", "2", "-i", _PICTURE, "-f", "lavfi", "-t", "2", "-i", _TONE]
+    short = ["-f", "lavfi", "-t", "0.02", "-i", _TONE, "-map", "0", "-map", "1", "-map", "2"]
+    run_ffmpeg(*inputs, *short, "-c:v", "mpeg4", "-c:a", "pcm_s16le", path)
+    patched = bytearray(path.read_bytes())
+    stream = patched.index(b"auds", patched.index(b"auds") + 4)
+    patched[stream : stream + 4] = b"txts"
+    text = b"GAB2\0" + struct.pack("<HI", 2, 2) + b"\0\0" + struct.pack("<HI", 4, len(_HLS)) + _HLS.encode()
+    packet = patched.index(b"02wb", patched.index(b"movi"))
+    patched[packet : packet + 4] = b"02tx"
+    patched[packet + 8 : packet + 8 + len(text)] = text
+    path.write_bytes(patched)
+
+
 _KEYS = "-encryption_key 00112233445566778899aabbccddeeff -encryption_kid ffeeddccbbaa99887766554433221100"
 _TEN_HOUR_GAP = "-vf setpts='PTS+gte(N,3)*36000/TB' -frames:v 5 -fps_mode passthrough -an"
 
@@ -222,6 +242,8 @@ BAD_MEDIA: tuple[BadMedia, ...] = (
     BadMedia(9, "ffconcat", "ffconcat.mp4", _reference(_FFCONCAT, "beside.ts"), "FormatNotAllowed"),
     BadMedia(10, "dash", "dash.mp4", _reference(_DASH, "beside.mp4"), "FormatNotAllowed"),
     BadMedia(11, "svg", "svg.mp4", _vector_picture, "FormatNotAllowed"),
+    BadMedia(12, "gab2_playlist", "gab2_playlist.avi", _gab2_playlist, "FormatNotAllowed"),
+    BadMedia(13, "external", "external.mp4", _external, "ExternalReference"),
     BadMedia(14, "magicyuv_avi", "magicyuv.avi", _clip("-c:v magicyuv -c:a pcm_s16le"), "CodecNotAllowed"),
     BadMedia(14, "magicyuv_mkv", "magicyuv.mkv", _clip("-c:v magicyuv -c:a pcm_s16le"), "CodecNotAllowed"),
     BadMedia(15, "huge_picture", "huge_picture.mov", _huge_picture, "LimitPixels"),

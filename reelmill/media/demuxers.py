@@ -11,10 +11,22 @@ import struct
 from collections.abc import Iterator
 from typing import BinaryIO
 
-from reelmill.errors import FormatNotAllowed, MediaEmpty, MediaTruncated, MediaUnreadable, SourceIncomplete
+from reelmill.errors import (
+    ExternalReference,
+    FormatNotAllowed,
+    MediaEmpty,
+    MediaTruncated,
+    MediaUnreadable,
+    SourceIncomplete,
+)
 from reelmill.storage.readable import Readable
 
+_LARGEST_LEAF = 1 << 16
+_FIRST_REFERENCE = 8
+"""Where the first entry of a `dref` box is, behind version, flags and the number of entries."""
 HEAD_BYTES = 4096
+_WHERE_AVI_TEXT_IS = 1 << 22
+"""Text is one packet with all of a film's lines, and comes first."""
 SALVAGE_HINT = "; `--damage salvage` (`damage` of the job) takes what is there"
 _TS_PACKET_BYTES = 188
 _M2TS_PACKET_BYTES = 192
@@ -61,14 +73,32 @@ def demuxer_of(media: Readable) -> str:
     demuxer = _by_signature(head)
     if demuxer:
         return demuxer
-    text = head.lstrip(b"\xef\xbb\xbf \t\r\n").lower()
-    for mark, name in _REFUSED:
-        if text.startswith(mark) and not (name == "xml" and any(m in text for m, _ in _REFUSED[2:5])):
-            raise FormatNotAllowed(f"{media.name} is of the kind that is never opened: {name}")
-    for mark, name in _REFUSED[2:5]:
-        if text.startswith(b"<") and mark in text:
-            raise FormatNotAllowed(f"{media.name} is of the kind that is never opened: {name}")
+    _refuse_playlist(head, media.name)
     raise MediaUnreadable(f"{media.name} is in none of the formats Reelmill reads")
+
+
+def _refuse_playlist(head: bytes, name: str) -> None:
+    text = head.lstrip(b"\xef\xbb\xbf \t\r\n").lower()
+    for mark, kind in _REFUSED:
+        if text.startswith(mark) and not (kind == "xml" and any(m in text for m, _ in _REFUSED[2:5])):
+            raise FormatNotAllowed(f"{name} is of the kind that is never opened: {kind}")
+    for mark, kind in _REFUSED[2:5]:
+        if text.startswith(b"<") and mark in text:
+            raise FormatNotAllowed(f"{name} is of the kind that is never opened: {kind}")
+
+
+def refuse_playlist_inside(media: Readable, demuxer: str) -> None:
+    """Raise FormatNotAllowed when an AVI file has a playlist where DivX had subtitles: the demuxer looks in there."""
+    if demuxer != "avi":
+        return
+    with media.open("rb") as file:
+        head = file.read(_WHERE_AVI_TEXT_IS)
+    text = head.find(b"GAB2\0")
+    while text >= 0:
+        name_bytes = int.from_bytes(head[text + 7 : text + 11], "little")
+        begins = text + 11 + name_bytes + 6
+        _refuse_playlist(head[begins : begins + HEAD_BYTES], f"{media.name}: the text in it")
+        text = head.find(b"GAB2\0", text + 5)
 
 
 def _by_signature(head: bytes) -> str | None:
@@ -129,9 +159,47 @@ def refuse_bad_duration(media: Readable, demuxer: str) -> None:
             raise MediaUnreadable(f"{media.name}: invalid duration ({duration})")
 
 
-def boxes_of(file: BinaryIO, size: int) -> Iterator[tuple[bytes, int, int]]:
-    """Yield kind, start and end of the top-level boxes (ISO/IEC 14496-12, 4.2), as they announce them."""
-    position = 0
+def refuse_external_references(media: Readable, demuxer: str) -> None:
+    """Raise ExternalReference when a track of MP4 or QuickTime says that its media is elsewhere.
+
+    The demuxer would take what lies at that place in this file for it (ISO/IEC 14496-12, 8.7.2: flag 1 is "in here").
+    """
+    if demuxer != "mov":
+        return
+    with media.open("rb") as file:
+        size = file.seek(0, io.SEEK_END)
+        for kind, start, end in boxes_of(file, size):
+            if kind == b"moov" and any(map(_is_elsewhere, _tracks_in(file, start + 8, min(end, size)))):
+                raise ExternalReference(f"{media.name} keeps its picture or sound in another file, which is not opened")
+
+
+def _tracks_in(file: BinaryIO, start: int, end: int) -> Iterator[dict[bytes, bytes]]:
+    """Yield the boxes that say of each track what it is and where its media is."""
+    for kind, track, track_end in list(boxes_of(file, end, start)):
+        if kind == b"trak":
+            yield dict(_leaves_of(file, track + 8, min(track_end, end)))
+
+
+def _leaves_of(file: BinaryIO, start: int, end: int) -> Iterator[tuple[bytes, bytes]]:
+    for kind, box, box_end in list(boxes_of(file, end, start)):
+        if kind in (b"mdia", b"minf", b"dinf"):
+            yield from _leaves_of(file, box + 8, min(box_end, end))
+        elif kind == b"dref" or (kind == b"hdlr" and box_end - box < _LARGEST_LEAF):
+            file.seek(box + 8)
+            found = file.read(min(box_end, end, box + _LARGEST_LEAF) - box - 8)
+            if kind == b"dref" or found[4:8] != b"dhlr":  # QuickTime has a second handler, of the data
+                yield kind, found
+
+
+def _is_elsewhere(track: dict[bytes, bytes]) -> bool:
+    references = track.get(b"dref", b"")
+    if track.get(b"hdlr", b"")[8:12] not in (b"vide", b"soun") or len(references) < _FIRST_REFERENCE + 12:
+        return False
+    return not references[_FIRST_REFERENCE + 11] & 1
+
+
+def boxes_of(file: BinaryIO, size: int, position: int = 0) -> Iterator[tuple[bytes, int, int]]:
+    """Yield kind, start and end of the boxes from a position on (ISO/IEC 14496-12, 4.2), as they announce them."""
     while position + 8 <= size:
         file.seek(position)
         header = file.read(16)

@@ -30,7 +30,14 @@ from av.video.stream import VideoStream
 
 from reelmill.errors import FormatNotAllowed, JobRejected, LimitPixels, MediaTruncated, MediaUnreadable
 from reelmill.media.containers import open_container
-from reelmill.media.demuxers import SALVAGE_HINT, demuxer_of, refuse_bad_duration, refuse_truncated
+from reelmill.media.demuxers import (
+    SALVAGE_HINT,
+    demuxer_of,
+    refuse_bad_duration,
+    refuse_external_references,
+    refuse_playlist_inside,
+    refuse_truncated,
+)
 from reelmill.media.frame_index import index_fault
 from reelmill.media.hollow import Hollow, hollow
 from reelmill.media.packets import is_clean_entry, is_hidden
@@ -113,6 +120,8 @@ def describe(media: Readable, max_pixels: int, *, salvage: bool) -> tuple[dict[s
     refuse_bad_duration(media, demuxer)
     if not salvage:
         refuse_truncated(media, demuxer)
+    refuse_external_references(media, demuxer)
+    refuse_playlist_inside(media, demuxer)
     with _opened(media, demuxer) as container:
         _refuse_bad_header(container, media.name)
         video = main_video(container)
