@@ -6,9 +6,11 @@ from collections.abc import Iterator, Mapping
 from fractions import Fraction
 from pathlib import Path
 
-from reelmill.encoding.commands import Piece, encode_argv, mux_argv, track_argv
+from reelmill.encoding.commands import Piece, encode_argv
+from reelmill.encoding.mux_commands import mux_argv
 from reelmill.encoding.overlaid import Overlaid, drawn_in
 from reelmill.encoding.pieces import piece_key
+from reelmill.encoding.track_commands import track_argv
 from reelmill.encoding.whole_tracks import file_ending, track_key
 from reelmill.media.fonts import font_file
 from reelmill.media.source import Source

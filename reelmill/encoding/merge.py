@@ -7,7 +7,7 @@ from contextlib import ExitStack
 from pathlib import Path
 
 from reelmill.cost.speeds import mux_of
-from reelmill.encoding.commands import join_list_text, metadata_text, mux_argv
+from reelmill.encoding.mux_commands import join_list_text, metadata_text, mux_argv
 from reelmill.encoding.running import run_ffmpeg
 from reelmill.errors import VerifyFailed
 from reelmill.media.tool import ToolRun, ffmpeg_path

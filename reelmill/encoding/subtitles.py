@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from reelmill.encoding.commands import subtitles_argv
 from reelmill.encoding.running import run_ffmpeg
+from reelmill.encoding.track_commands import subtitles_argv
 from reelmill.errors import InvalidWatermark, ToolFailed, ToolKilled, ToolStalled, one_line
 from reelmill.media.source import Source, SubtitleStream
 from reelmill.media.subtitle_files import MOST_BYTES, subtitle_demuxer_of, text_of

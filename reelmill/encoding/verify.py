@@ -13,8 +13,8 @@ from typing import cast
 from av.packet import Packet
 from av.video.stream import VideoStream as AvVideoStream
 
-from reelmill.encoding.commands import QUICKTIME_LANGUAGES, first_frame_s
 from reelmill.encoding.joins import JoinDecoder
+from reelmill.encoding.mux_commands import QUICKTIME_LANGUAGES, first_frame_s
 from reelmill.errors import VerifyFailed
 from reelmill.formats import FORMATS
 from reelmill.manifest import Check, OutputReport, OutputStream

@@ -9,8 +9,8 @@ from pathlib import Path
 from av.error import FFmpegError
 
 from reelmill import __version__
-from reelmill.encoding.commands import track_argv
 from reelmill.encoding.running import run_ffmpeg, without_addresses
+from reelmill.encoding.track_commands import track_argv
 from reelmill.errors import MediaDamaged, ToolFailed
 from reelmill.media.containers import open_container
 from reelmill.media.source import Source, Stream

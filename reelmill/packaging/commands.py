@@ -5,7 +5,7 @@ from __future__ import annotations
 from fractions import Fraction
 from pathlib import Path
 
-from reelmill.encoding.commands import QUIET, Argv, seconds
+from reelmill.encoding.argv import QUIET, Argv, seconds
 from reelmill.planning.plan import VideoRendition
 
 _LEAST_TIMESCALE = 10_000

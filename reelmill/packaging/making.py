@@ -9,8 +9,9 @@ from fractions import Fraction
 from pathlib import Path
 
 from reelmill.cost.speeds import mux_of
-from reelmill.encoding.commands import Argv, first_frame_s, join_list_text
+from reelmill.encoding.argv import Argv
 from reelmill.encoding.merge import fetch_pieces
+from reelmill.encoding.mux_commands import first_frame_s, join_list_text
 from reelmill.encoding.running import run_ffmpeg
 from reelmill.errors import ToolFailed
 from reelmill.media.tool import ffmpeg_path

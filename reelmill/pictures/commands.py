@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from reelmill.encoding.commands import QUIET, Argv, seconds
+from reelmill.encoding.argv import QUIET, Argv, seconds
 from reelmill.media.containers import demuxer_whitelist
 from reelmill.media.source import Source
 from reelmill.planning.picture_plan import PictureLook, PictureSet, Span

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from reelmill.encoding.commands import join_list_text, metadata_text, seconds
+from reelmill.encoding.argv import seconds
+from reelmill.encoding.mux_commands import join_list_text, metadata_text
 from reelmill.media.frame_index import EntryPoint, FrameIndex
 from reelmill.media.source import Chapter
 from reelmill.planning.plan import VideoRendition

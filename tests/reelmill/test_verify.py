@@ -12,7 +12,7 @@ import pytest
 from av.sidedata.sidedata import Type as SideData
 from av.video.frame import VideoFrame
 
-from reelmill.encoding.commands import join_list_text, metadata_text, mux_argv
+from reelmill.encoding.mux_commands import join_list_text, metadata_text, mux_argv
 from reelmill.errors import VerifyFailed
 from reelmill.formats import FormatName
 from tests.ffmpeg_tool import run_ffmpeg
