@@ -25,7 +25,7 @@ from tests.two_stores import FAR, keys_file, stores_setting
 PEERS = Path(__file__).parents[1] / ".cache" / "peers" / "bin"
 """Where `make bench` puts the other tools."""
 _BUCKET, _KEY = "bench", "source.bin"
-_SIZE_BYTES, _QUICK_BYTES = 1 << 30, 40 << 20
+_SIZE_BYTES, _QUICK_BYTES = 2 << 30, 40 << 20
 _PART_BYTES = 16 << 20
 _STREAMS = 8
 _SAMPLE_EVERY_S = 0.05

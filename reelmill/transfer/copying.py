@@ -5,11 +5,12 @@ from __future__ import annotations
 import hashlib
 import random
 import time
-import zlib
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+
+from isal import isal_zlib
 
 from reelmill.errors import StoreFailed, StoreThrottled
 from reelmill.media.tool_jobs import refuse_cancelled
@@ -181,7 +182,7 @@ def pass_on(
             _wait(pace, count, attempt)
         write(block)
         md5.update(block)
-        crc = zlib.crc32(block, crc)
+        crc = isal_zlib.crc32(block, crc)
         passed += count
         tell(passed)
     return Passed(md5.hexdigest(), crc)

@@ -90,10 +90,12 @@ def guess_part_bytes(size_bytes: int, parts: int) -> int | None:
 
 
 def batches(numbers: list[int], streams: int) -> Iterator[tuple[int, ...]]:
-    """Yield the numbers in batches of at most 64: small enough that all streams have work until near the end."""
-    size = min(max(len(numbers) // (streams * _BATCHES_PER_STREAM), 1), _BATCH_PARTS)
-    for at in range(0, len(numbers), size):
+    """Yield the numbers in batches of at most 64, smaller and smaller: all streams have work until the end."""
+    at = 0
+    while at < len(numbers):
+        size = min(max((len(numbers) - at) // (streams * _BATCHES_PER_STREAM), 1), _BATCH_PARTS)
         yield tuple(numbers[at : at + size])
+        at += size
 
 
 def parse_size(text: str, field: str) -> int:

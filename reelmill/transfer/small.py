@@ -6,8 +6,9 @@ import hashlib
 import random
 import shutil
 import time
-import zlib
 from pathlib import Path
+
+from isal import isal_zlib
 
 from reelmill.errors import OutputCollision, SourceChanged, StoreConflict, StoreFailed
 from reelmill.media.tool_jobs import refuse_cancelled
@@ -42,7 +43,7 @@ def copy_small(
     if not needs_copy(source, planned.destination, replaces=accepted.job.replace):
         return _report(planned, source, outcome="same already"), None
     content, proof = _read_often(wire, source, accepted, attempt)
-    crc32 = crc32_text(zlib.crc32(content))
+    crc32 = crc32_text(isal_zlib.crc32(content))
     if not isinstance(planned.destination, S3Location):
         _write_file(planned.destination, content, accepted)
         return _report(planned, source, outcome="copied", crc32=crc32, proof=proof), None

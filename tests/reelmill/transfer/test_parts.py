@@ -96,7 +96,10 @@ def test_usual_part_size_is_guessed_only_where_there_is_one(size: int, parts: in
 def test_batches_hold_every_number_once_in_order(numbers: list[int], streams: int):
     made = list(batches(numbers, streams))
     assert [n for each in made for n in each] == numbers
-    assert all(1 <= len(each) <= 64 for each in made)
+    sizes = [len(each) for each in made]
+    assert sizes == sorted(sizes, reverse=True)
+    assert max(sizes, default=0) <= 64
+    assert set(sizes[-streams:]) <= {1}
 
 
 @pytest.mark.parametrize(
