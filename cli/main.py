@@ -27,6 +27,7 @@ app = App(
 for _path in (
     "transcode:transcode", "transcode:plan", "profiles:app", "submit:submit", "transfer:transfer", "jobs:app",
     "catalog:app", "intake:intake", "clean:clean", "service:up", "service:down", "service:status",
+    "worker:worker",
 ):  # fmt: skip
     _module, _, _what = _path.partition(":")
     app.command(f"cli.{_path}", name=_module if _what == "app" else _what)

@@ -133,8 +133,8 @@ class Keeper:
         self._apply()
         tell("step", "starting the worker")
         self._forget_worker()
-        argv = [sys.executable, "-m", "prefect", "worker", "start", "--type", "process"]
-        argv += ["--pool", "reelmill", "--name", self._service.worker, "--limit", str(self._options.jobs)]
+        argv = [sys.executable, "-m", "cli.main", "worker"]
+        argv += ["--name", self._service.worker, "--jobs", str(self._options.jobs)]
         self._worker = Part("worker", argv, self._home, self._environment)
         self._wait_for(
             "the worker", lambda: self._service.worker in online_workers(api) and is_deployed(api), self._worker

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from http import HTTPStatus
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import httpx
 from prefect.client.orchestration import SyncPrefectClient, get_client
@@ -27,6 +27,7 @@ from reelmill.transfer.job import TransferJob, accept_transfer
 
 Deployment = Literal["transcode", "on-upload"]
 Queue = Literal["high", "normal", "bulk"]
+QUEUES: tuple[Queue, ...] = get_args(Queue)
 
 FLOW = "transcode-video"
 TRANSFER_FLOW = "transfer-object"

@@ -188,7 +188,7 @@ def test_a_cancelled_job_leaves_no_ffmpeg_and_a_killed_one_goes_on_by_itself(
 
 def kill_worker(service: UpService) -> None:
     """Kill the worker as a power cut would, and wait until nothing of its run is left."""
-    [worker] = [each for each in service.processes() if each.cmdline()[2:5] == ["prefect", "worker", "start"]]
+    [worker] = [each for each in service.processes() if each.cmdline()[2:4] == ["cli.main", "worker"]]
     left = worker.children(recursive=True)
     assert left
     worker.kill()

@@ -1,0 +1,145 @@
+"""Prefect's process worker, with runs that are forked from a process which has loaded what they need.
+
+Prefect starts Python and imports itself twice for each run: to find the flow's code, and to run it. Here the code is
+where the worker is, and a fork has it loaded. Each run is a process of its own all the same, with its own environment,
+logs, heartbeats and exit code, and is cancelled and found dead as any other.
+"""
+
+from __future__ import annotations
+
+import abc
+import contextlib
+import sys
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, cast
+from uuid import UUID
+
+import anyio.abc
+from prefect.flows import load_flow_from_flow_run
+from prefect.runner._control_channel import ControlChannel
+from prefect.runner._flow_run_executor import FlowRunExecutorContext
+from prefect.runner._process_manager import ProcessHandle, create_isolated_termination_scope
+from prefect.utilities.processutils import sanitize_subprocess_env
+from prefect.workers.process import ProcessJobConfiguration, ProcessWorker, ProcessWorkerResult
+from pydantic import PrivateAttr
+
+from cli.fork_server import FLOW_MODULES, RunRequest
+from cli.forked_runs import ForkServer
+
+if TYPE_CHECKING:
+    from prefect.client.schemas.objects import FlowRun
+    from prefect.client.schemas.responses import DeploymentResponse
+
+_READ_BY_PYTHON_ITSELF = ("PYTHON", "LD_")
+
+
+class WarmJobConfiguration(ProcessJobConfiguration):
+    """What a run is started with; `entrypoint` is its flow when a fork can run it, and None when it is for Prefect."""
+
+    _entrypoint: str | None = PrivateAttr(default=None)
+
+    @property
+    def entrypoint(self) -> str | None:
+        return self._entrypoint
+
+    def prepare_for_flow_run(
+        self, flow_run: FlowRun, deployment: DeploymentResponse | None = None, *args: Any, **kwargs: Any
+    ) -> None:
+        own_variables = any(name.startswith(_READ_BY_PYTHON_ITSELF) for name in self.env)
+        super().prepare_for_flow_run(flow_run, deployment, *args, **kwargs)
+        if deployment is None or deployment.pull_steps or self._command_configured or own_variables:
+            return
+        if (deployment.entrypoint or "").rpartition(".")[0] in FLOW_MODULES:
+            self._entrypoint = deployment.entrypoint
+
+
+class WarmWorker(ProcessWorker, abc.ABC):  # ABC: else Prefect registers it in the place of its own worker
+    """Runs Reelmill's flows in forks, and what else is in the pool as Prefect's process worker does."""
+
+    job_configuration = WarmJobConfiguration
+
+    async def __aenter__(self) -> WarmWorker:
+        self._forks = ForkServer()
+        await self._forks.__aenter__()
+        await super().__aenter__()
+        return self
+
+    async def __aexit__(self, *exc_info: Any) -> None:
+        try:
+            await super().__aexit__(*exc_info)
+        finally:
+            await self._forks.__aexit__(*exc_info)
+
+    async def run(
+        self,
+        flow_run: FlowRun,
+        configuration: ProcessJobConfiguration,
+        task_status: anyio.abc.TaskStatus[int] | None = None,
+    ) -> ProcessWorkerResult:
+        """Run it to its end. Raises RuntimeError when it did not start."""
+        assert isinstance(configuration, WarmJobConfiguration)
+        if configuration.entrypoint is None or sys.platform != "linux":
+            return await super().run(flow_run, configuration, task_status)
+        with _folder(configuration) as folder:
+            async with FlowRunExecutorContext() as context:
+                starter = _ForkStarter(self._forks, configuration, folder, context.control_channel, task_status)
+                executor = context.create_executor(
+                    flow_run, starter, resolve_flow=load_flow_from_flow_run, propose_submitting=False
+                )
+                execution = await executor.submit()
+        if execution is None or execution.status_code is None:
+            raise RuntimeError("the process of the flow run did not start")
+        return ProcessWorkerResult(status_code=execution.status_code, identifier=str(execution.handle.pid))
+
+
+class _ForkStarter:
+    """What Prefect's executor starts a run with."""
+
+    def __init__(
+        self,
+        forks: ForkServer,
+        configuration: WarmJobConfiguration,
+        folder: Path,
+        control: ControlChannel,
+        on_start: anyio.abc.TaskStatus[int] | None,
+    ):
+        self._forks, self._configuration, self._folder = forks, configuration, folder
+        self._control, self._on_start = control, on_start
+
+    async def start(
+        self, flow_run: FlowRun, task_status: anyio.abc.TaskStatus[ProcessHandle] = anyio.TASK_STATUS_IGNORED
+    ) -> None:
+        """Tell of the run as soon as it is a process, and return when it has ended."""
+        environment = self._environment(flow_run.id)
+        try:
+            run = await self._forks.fork(
+                RunRequest(environment, str(self._folder), is_silent=not self._configuration.stream_output)
+            )
+        except BaseException:
+            self._control.unregister(flow_run.id)
+            raise
+        task_status.started(ProcessHandle(cast(Any, run), create_isolated_termination_scope(run.pid)))
+        if self._on_start is not None:
+            self._on_start.started(run.pid)
+        await run.wait()
+
+    def _environment(self, flow_run: UUID) -> dict[str, str]:
+        told: dict[str, str | None] = dict(self._configuration.env)
+        told["PREFECT__FLOW_RUN_ID"] = str(flow_run)
+        told["PREFECT__FLOW_ENTRYPOINT"] = self._configuration.entrypoint
+        told["PREFECT__ENABLE_CANCELLATION_AND_CRASHED_HOOKS"] = "false"  # they are the worker's
+        with contextlib.suppress(RuntimeError):  # without a channel a run is cancelled by signal alone
+            port, token = self._control.register(flow_run)
+            told |= {"PREFECT__CONTROL_PORT": str(port), "PREFECT__CONTROL_TOKEN": token}
+        return sanitize_subprocess_env(told)
+
+
+@contextlib.contextmanager
+def _folder(configuration: ProcessJobConfiguration):
+    """Give the folder that the job names, or one for this run alone."""
+    if configuration.working_dir is not None:
+        yield configuration.working_dir.resolve()
+        return
+    with tempfile.TemporaryDirectory(suffix="reelmill") as folder:
+        yield Path(folder)
