@@ -1,6 +1,6 @@
 """Many jobs at once: small videos of three priorities, on PostgreSQL and Redis, done by two workers.
 
-    python -m bench.many_jobs [--jobs N] [--workers N] [--at-once N] [--cold] [--json FILE]
+    python -m bench.many_jobs [--jobs N] [--workers N] [--at-once N] [--within-s S] [--cold] [--json FILE]
 
 The server, its databases and the workers have the settings of deployments/compose.yaml. All jobs are submitted before
 the workers start, so that their order is known. Each has a source of its own, 128x72 and a second long, and everything
@@ -32,7 +32,6 @@ from tests.fleet import AUTH, Fleet, started_fleet
 from tests.server_processes import ServerProcess, free_port
 
 _LOOK_EVERY_S = 5.0
-_MOST_S = 3 * 3600.0
 _CATALOG = "catalog"
 
 
@@ -119,7 +118,7 @@ def _work(bench: Workbench, fleet: Fleet, asked: argparse.Namespace, submit_s: f
         if now != done:
             bench.say(f"{now} jobs done")
         done = now
-        if time.monotonic() - began > _MOST_S:
+        if time.monotonic() - began > asked.within_s:
             break
         time.sleep(_LOOK_EVERY_S)
     wall_s, after = time.monotonic() - began, _cpu_s(fleet)
@@ -201,6 +200,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--jobs", type=int, default=1700)
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--at-once", type=int, default=1, help="jobs of a worker at once")
+    parser.add_argument("--within-s", type=float, default=3 * 3600.0, help="most seconds for the work")
     parser.add_argument("--cold", action="store_true")
     parser.add_argument("--json", type=Path)
     return parser.parse_args()

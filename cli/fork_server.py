@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from types import FrameType
 
 FLOW_MODULES = ("flows.transcode_video", "flows.transfer_object", "flows.sweep_inbox")
-_LOADED_BY_RUNS = ("prefect.engine", "prefect.flow_engine", "prefect.task_engine")
+_LOADED_BY_RUNS = ("prefect.engine", "prefect.flow_engine", "prefect.utilities.visualization", "fastapi")
 _ENGINE = "prefect.engine"
 
 

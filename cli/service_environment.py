@@ -65,6 +65,8 @@ def service_environment(options: ServiceOptions, home: ServiceHome) -> dict[str,
         "NO_COLOR": "1",
     }
     unless_set = {"PREFECT_WORKER_QUERY_SECONDS": "3", "PREFECT_SERVER_SERVICES_LATE_RUNS_AFTER_SECONDS": "600"}
+    unless_set["PREFECT_SERVER_SERVICES_DB_VACUUM_ENABLED"] = "events,flow_runs"  # of itself it keeps runs for ever
+    unless_set["REELMILL_BULK_JOBS"] = str(max(1, options.jobs - 1))  # so that one job is left to what is short
     if options.own:
         # Prefect's own profiles, which may name another server or a key for it, have no part in this.
         mine |= {"PREFECT_HOME": str(home.prefect), "PREFECT_PROFILES_PATH": str(home.prefect / "profiles.toml")}

@@ -24,7 +24,7 @@ _NO_OPTIONS = JobOptions()
 def submit(
     *sources: str,
     options: JobOptions = _NO_OPTIONS,
-    queue: Literal["high", "normal", "bulk"] = "normal",
+    queue: Literal["high", "normal", "bulk"] | None = None,
     wait: Annotated[bool, Parameter(negative="")] = False,
     json_output: Annotated[bool, Parameter(name="--json", negative="")] = False,
 ) -> int:
@@ -37,7 +37,7 @@ def submit(
     sources
         Paths of videos, or s3://bucket/key.
     queue
-        Which jobs go first: high before normal before bulk.
+        Which jobs go first: high before normal before bulk. When not given, bulk for large sources, else normal.
     wait
         Show how the jobs go on, and end when all are over.
     json_output

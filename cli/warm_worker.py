@@ -11,11 +11,15 @@ import abc
 import contextlib
 import sys
 import tempfile
+from datetime import UTC, datetime, timedelta
+from http import HTTPStatus
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 from uuid import UUID
 
 import anyio.abc
+import httpx
+from prefect.client.schemas.responses import WorkerFlowRunResponse
 from prefect.flows import load_flow_from_flow_run
 from prefect.runner._control_channel import ControlChannel
 from prefect.runner._flow_run_executor import FlowRunExecutorContext
@@ -79,8 +83,20 @@ class WarmWorker(ProcessWorker, abc.ABC):  # ABC: else Prefect registers it in t
     ) -> ProcessWorkerResult:
         """Run it to its end. Raises RuntimeError when it did not start."""
         assert isinstance(configuration, WarmJobConfiguration)
-        if configuration.entrypoint is None or sys.platform != "linux":
-            return await super().run(flow_run, configuration, task_status)
+        try:
+            if configuration.entrypoint is None or sys.platform != "linux":
+                return await super().run(flow_run, configuration, task_status)
+            return await self._run_fork(flow_run, configuration, task_status)
+        finally:
+            assert self._runs_task_group is not None
+            self._runs_task_group.start_soon(self._take_next)
+
+    async def _run_fork(
+        self,
+        flow_run: FlowRun,
+        configuration: WarmJobConfiguration,
+        task_status: anyio.abc.TaskStatus[int] | None,
+    ) -> ProcessWorkerResult:
         with _folder(configuration) as folder:
             async with FlowRunExecutorContext() as context:
                 starter = _ForkStarter(self._forks, configuration, folder, context.control_channel, task_status)
@@ -91,6 +107,29 @@ class WarmWorker(ProcessWorker, abc.ABC):  # ABC: else Prefect registers it in t
         if execution is None or execution.status_code is None:
             raise RuntimeError("the process of the flow run did not start")
         return ProcessWorkerResult(status_code=execution.status_code, identifier=str(execution.handle.pid))
+
+    async def _take_next(self) -> None:
+        """Look for a run now that there is room. What goes wrong with it is told by the next look, seconds later."""
+        with contextlib.suppress(httpx.HTTPError):
+            await self.get_and_submit_flow_runs()
+
+    async def _get_scheduled_flow_runs(self) -> list[WorkerFlowRunResponse]:
+        """Return as many of the runs that wait as there is room for, and one when there is none.
+
+        Prefect's own worker has the server read, and send, 200 of them every time.
+        """
+        within = timedelta(seconds=self._prefetch_seconds)
+        asked: dict[str, Any] = {"scheduled_before": (datetime.now(UTC) + within).isoformat()}
+        if self._limiter is not None:
+            asked["limit"] = 1 + len(self._submitting_flow_run_ids) + int(self._limiter.available_tokens)
+        path, where = "/work_pools/{name}/get_scheduled_flow_runs", {"name": self._work_pool_name}
+        try:
+            answer = await self.client.request("POST", path, path_params=where, json=asked)
+        except httpx.HTTPStatusError as error:
+            if error.response.status_code != HTTPStatus.NOT_FOUND:
+                raise
+            return []  # the pool is gone, of which the next heartbeat tells
+        return [WorkerFlowRunResponse.model_validate(each) for each in answer.json()]
 
 
 class _ForkStarter:

@@ -4,13 +4,18 @@ from __future__ import annotations
 
 import os
 from contextlib import suppress
+from typing import Annotated
+
+from cyclopts import Parameter
 
 from cli.prefect_server import refuse_without_server
 from cli.service_home import POOL
 from reelmill.errors import InvalidParameter
 
 
-def worker(*, jobs: int = 1, name: str | None = None, healthcheck: bool = False) -> int:
+def worker(
+    *, jobs: int = 1, name: str | None = None, healthcheck: Annotated[bool, Parameter(negative="")] = False
+) -> int:
     """Run the jobs that wait in the work pool, the queue `high` first, until ^C.
 
     Parameters

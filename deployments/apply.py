@@ -25,6 +25,7 @@ from prefect.workers.process import ProcessWorker
 
 from deployments.automations import apply_automations
 from reelmill.errors import ReelmillError, one_line
+from reelmill.settings import settings as machine
 
 FOLDER = Path(__file__).parent
 WORK_POOL = FOLDER / "work_pool.yaml"
@@ -60,7 +61,10 @@ def platform_template(platform: str, settings: dict[str, str]) -> dict[str, Any]
 def apply_work_pool(
     client: SyncPrefectClient, pool: dict[str, Any], results: Path | None, template: dict[str, Any] | None = None
 ) -> None:
-    """Have the work pool and its queues as the file says; its template is that of a process pool when none is given."""
+    """Have the work pool and its queues as the file says; its template is that of a process pool when none is given.
+
+    Limits are those of the settings; where there is none, a limit that the server has stays.
+    """
     wanted = {"description": pool["description"], "base_job_template": template or process_template(results)}
     try:
         client.create_work_pool(WorkPoolCreate(name=pool["name"], type=pool["type"], **wanted))
@@ -68,11 +72,15 @@ def apply_work_pool(
         if (found := client.read_work_pool(pool["name"]).type) != pool["type"]:
             sys.exit(f"the work pool {pool['name']} is of type {found}, not {pool['type']}: delete it first")
         client.update_work_pool(pool["name"], WorkPoolUpdate(**wanted))
+    if (jobs := machine().pool_jobs) is not None:
+        client.update_work_pool(pool["name"], WorkPoolUpdate(concurrency_limit=jobs))
     found_queues = client.read_work_queues(pool["name"], WorkQueueFilter(), limit=200, offset=0)
     queues = {queue.name: queue for queue in found_queues}
     for each in pool["queues"]:
         found = queues.get(each["name"]) or client.create_work_queue(each["name"], work_pool_name=pool["name"])
         client.update_work_queue(found.id, priority=each["priority"], description=each["description"])
+        if each["name"] == "bulk" and (jobs := machine().bulk_jobs) is not None:
+            client.update_work_queue(found.id, concurrency_limit=jobs)
 
 
 def apply(platform: str | None, results: Path | None, settings: dict[str, str]) -> NoReturn:

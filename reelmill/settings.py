@@ -110,6 +110,20 @@ class Settings(BaseSettings):
     max_encode_tasks: PositiveInt = Field(
         default=1000, description="Most encode tasks of one job (segments x renditions)"
     )
+    bulk_from_gb: NonNegativeFloat = Field(
+        default=8.0,
+        description="A submitted job whose sources have at least this size, in GB (10^9 bytes), goes to the queue "
+        "`bulk` when no queue is named, so that short ones need not wait for it",
+    )
+    pool_jobs: PositiveInt | None = Field(
+        default=None,
+        description="Jobs at once of all workers of the work pool together; as it is on the server when unset",
+    )
+    bulk_jobs: PositiveInt | None = Field(
+        default=None,
+        description="Of these, how many at most from the queue `bulk`; as it is on the server when unset. "
+        "`reelmill up` leaves one of its jobs to the other queues",
+    )
     retries: NonNegativeInt = Field(
         default=3, description="Times a task is tried again after ffmpeg or the object store failed"
     )

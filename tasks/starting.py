@@ -22,6 +22,7 @@ from reelmill.job import TranscodeJob
 from reelmill.manifest import Manifest
 from reelmill.preparing import AcceptedJob, accept_job
 from reelmill.publishing import finished_manifest
+from reelmill.settings import settings
 from reelmill.storage.digests import content_key
 from reelmill.transfer.job import TransferJob, accept_transfer
 
@@ -53,8 +54,9 @@ def start_job(
     """Have a worker do a job, unless it is done, or was asked for already.
 
     Equal requests for the same content have one run, which the server sees to. When that run failed, crashed or was
-    cancelled it is left at that, unless it is wanted `again`; when its result is gone it is made anew. Raises
-    JobRejected, StoreFailed, ServerUnreachable, NotDeployed.
+    cancelled it is left at that, unless it is wanted `again`; when its result is gone it is made anew. Without a queue
+    a long job goes to `bulk`, and any other to the deployment's own. Raises JobRejected, StoreFailed,
+    ServerUnreachable, NotDeployed.
     """
     accepted = accept_job(job)
     try:
@@ -66,7 +68,7 @@ def start_job(
             accepted.submission_key, f"{FLOW}/{deployment}", parameters, f"transcode {accepted.source.location.name}"
         )
         with server_client() as client:
-            run, is_new = _start(client, wanted, queue, again=again)
+            run, is_new = _start(client, wanted, queue or _queue_of_its_size(accepted), again=again)
         return Started(accepted, run, is_new)
     finally:
         accepted.release()
@@ -157,6 +159,12 @@ def _start(client: SyncPrefectClient, wanted: _Request, queue: Queue | None, *, 
         labels={_REQUEST: request},
     )
     return run, run.labels.get(_REQUEST) == request
+
+
+def _queue_of_its_size(accepted: AcceptedJob) -> Queue | None:
+    """Return `bulk` for a job that may take hours. Its size is all that is known before its source is opened."""
+    size_bytes = sum(each.size_bytes for each in accepted.sources)
+    return "bulk" if size_bytes >= settings().bulk_from_gb * 1e9 else None
 
 
 def _is_over(run: FlowRun, again: bool) -> bool:

@@ -5,10 +5,12 @@ from __future__ import annotations
 import shutil
 import subprocess
 import sys
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
+from prefect.settings.models.server.services import ServerServicesDBVacuumSettings
 
 from tests.compose_file import COMPOSE_FILE, RequiredVariable, compose_config
 
@@ -84,6 +86,15 @@ def test_what_is_waited_for_and_what_is_mounted_is_in_the_file(services: dict[st
 def test_a_worker_runs_as_many_ffmpeg_as_it_has_cores():
     worker = compose_config(ASKED_FOR | {"WORKER_CORES": "6"})["services"]["worker"]
     assert worker["deploy"]["resources"]["limits"]["cpus"] == worker["environment"]["REELMILL_WORKERS"] == "6"
+
+
+def test_old_runs_are_deleted_by_the_server(services: dict[str, Any], monkeypatch: pytest.MonkeyPatch):
+    for name, value in services["server"]["environment"].items():
+        if "DB_VACUUM" in name:
+            monkeypatch.setenv(name, value)
+    vacuum = ServerServicesDBVacuumSettings()
+    assert vacuum.enabled_vacuum_types == {"events", "flow_runs", "orphans"}
+    assert vacuum.retention_period == timedelta(days=90)
 
 
 def test_intake_starts_only_when_it_is_asked_for(services: dict[str, Any]):

@@ -7,7 +7,9 @@ import random
 import shutil
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 from uuid import UUID
 
 import pytest
@@ -189,6 +191,37 @@ def test_a_server_without_the_deployment_is_told_from_one_that_does_not_answer(
         start_job(job)
     with pytest.raises(ObjectNotFound):
         client.read_deployment_by_name("transcode-video/none")
+
+
+@pytest.mark.slow
+def test_a_long_job_goes_to_bulk_when_no_queue_is_named(
+    client: SyncPrefectClient, job: TranscodeJob, set_to: Callable[..., None]
+):
+    def queue_of(name: str, **asked_for: Any) -> str | None:
+        run = start_job(job.model_copy(update={"output": f"{job.output}-{name}"}), **asked_for).run
+        assert run is not None
+        return run.work_queue_name
+
+    assert queue_of("short") == "normal"
+    set_to(bulk_from_gb=Path(job.source).stat().st_size / 1e9)
+    assert queue_of("long") == "bulk"
+    assert queue_of("awaited", queue="high") == "high"
+
+
+@pytest.mark.slow
+def test_bulk_leaves_room_to_other_queues(client: SyncPrefectClient, deployed: None, set_to: Callable[..., None]):
+    pool = yaml.safe_load(WORK_POOL.read_text()) | {"name": "limited"}
+    set_to(pool_jobs=3, bulk_jobs=1)
+    apply_work_pool(client, pool, None)
+    sweep = RunnerDeployment.from_flow(sweep_inbox, name="limited", work_pool_name="limited").apply()
+    assert isinstance(sweep, UUID)
+    for queue in ("bulk", "bulk", "normal"):
+        client.create_flow_run_from_deployment(sweep, work_queue_name=queue)
+    waiting = client.get_scheduled_flow_runs_for_work_pool("limited", scheduled_before=datetime.now(UTC))
+    assert [each.flow_run.work_queue_name for each in waiting] == ["normal", "bulk"]
+    set_to(pool_jobs=4)
+    apply_work_pool(client, pool, None)
+    assert client.read_work_pool("limited").concurrency_limit == 4
 
 
 @pytest.mark.slow
