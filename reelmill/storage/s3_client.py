@@ -26,6 +26,7 @@ from botocore.exceptions import (
     NoRegionError,
     PartialCredentialsError,
     ProfileNotFound,
+    SSLError,
 )
 from botocore.httpsession import get_cert_path
 from botocore.loaders import create_loader
@@ -148,6 +149,8 @@ def explained(what: str) -> Generator[None]:
         raise WrongRegion(f"{what}: no region is set; set REELMILL_S3_REGION or AWS_DEFAULT_REGION") from error
     except (EndpointConnectionError, ConnectTimeoutError) as error:
         raise StoreUnreachable(f"{what}: {error}") from error
+    except SSLError as error:
+        raise StoreUnreachable(f"{what}: {error}; AWS_CA_BUNDLE names the file of the authorities to trust") from error
     except (HTTPClientError, BotoCoreError, HTTPError, OSError) as error:
         raise StoreFailed(f"{what}: {error}") from error
 
