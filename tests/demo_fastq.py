@@ -9,7 +9,6 @@ import time
 from pathlib import Path
 
 from cli.prefect_server import prefect_server
-from flows.measure_fastq import measure_fastq
 from reelmill.ranges import RangesJob
 from tests.fastq_files import plainly, write_fastq
 
@@ -23,6 +22,8 @@ def main() -> int:
         source = Path(given) if given else write_fastq(Path(folder) / "reads.fastq", _SIZE_MIB << 20)
         print(f"{source}: {source.stat().st_size:,} bytes", flush=True)
         with prefect_server(verbose=False):
+            from flows.measure_fastq import measure_fastq  # Prefect reads its settings when it is imported
+
             began = time.monotonic()
             result = measure_fastq(RangesJob(source=str(source), output=f"{folder}/out", range_mib=4))
             took_s = time.monotonic() - began
