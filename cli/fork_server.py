@@ -29,7 +29,7 @@ from reelmill.media.tool_starter import dies_with_starter
 if TYPE_CHECKING:
     from types import FrameType
 
-FLOW_MODULES = ("flows.transcode_video", "flows.transfer_object", "flows.sweep_inbox")
+FLOW_MODULES = ("flows.transcode_video", "flows.transfer_object", "flows.sweep_inbox", "flows.measure_fastq")
 _LOADED_BY_RUNS = ("prefect.engine", "prefect.flow_engine", "prefect.utilities.visualization", "fastapi")
 _ENGINE = "prefect.engine"
 
