@@ -95,8 +95,8 @@ def measure_many_videos(bench: Workbench) -> Result:
         sources=(_what(videos, kinds),),
         notes=(
             "A slot is there from the start and goes when it had nothing to do for a minute; cost is what was paid for "
-            "slots, to the work that they did. Videos that are all alike start, end and are joined at one time, and slots wait "
-            "meanwhile; unlike ones fill each other's gaps.",
+            "slots, to the work that they did. Videos that are all alike start, end and are joined at one time, and "
+            "slots wait meanwhile; unlike ones fill each other's gaps.",
         ),
         raw={"cases": [each.data() for each in cases]},
     )  # fmt: skip

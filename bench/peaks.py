@@ -74,8 +74,8 @@ def measure_peaks(bench: Workbench) -> Result:
             Table(
                 caption="A day",
                 columns=(
-                    "slots", "paid h", "idle %", "cost to ideal", "half there, min", "95 % there, min", "last there, min",
-                    "within 30 min %", "most slots",
+                    "slots", "paid h", "idle %", "cost to ideal", "half there, min", "95 % there, min",
+                    "last there, min", "within 30 min %", "most slots",
                 ),
                 rows=tuple(each.row() for each in cases),
             ),

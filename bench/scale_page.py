@@ -89,8 +89,8 @@ def _why_it_took_so_long(report: Report, hour: Result) -> str:
         f"Besides the sleeping, a job took {cpu_s:.0f} CPU seconds, {cpu_s / cores:.0f} s if it had had all of the "
         f"{cores} cores, and something else had {share:.0%} of them. Workers of their own would look at their pieces "
         "beside one another. What stays one after another is what comes before the first encode, and the "
-        f"{last_s:.0f} s after the last piece: joining the files, and reading all frames again. Keyframes are 2 s apart "
-        "here; verification decodes from the one before each join, and with 10 s that would be every frame of the hour."
+        f"{last_s:.0f} s after the last piece: joining the files, and reading all frames again. Keyframes are 2 s "
+        "apart here; verification decodes from the one before each join, and with 10 s that would be every frame."
     )
 
 
