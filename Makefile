@@ -10,7 +10,7 @@ export UV_PYTHON_DOWNLOADS := never
 unexport VIRTUAL_ENV PYTHONHOME PYTHONPATH
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo demo-s3 test test-faults test-quick test-transfer lint bench bench-scale docs lock clean
+.PHONY: help setup demo demo-s3 demo-fastq test test-faults test-quick test-transfer lint bench bench-scale docs lock clean
 .DELETE_ON_ERROR:
 
 help: ## List the targets
@@ -23,6 +23,9 @@ demo: $(READY) ## Encode a video in parallel and prove the result; another one w
 
 demo-s3: $(READY) ## The same from bucket to bucket, on an S3 server of its own
 	$(BIN)/python -m tests.demo_s3
+
+demo-fastq: $(READY) ## Another kind of work: quality of reads, in ranges of a file, against a plain pass
+	$(BIN)/python -m tests.demo_fastq
 
 test: $(READY) ## Run all tests; more options with ARGS="-k name"
 	$(BIN)/pytest -n 3 --dist worksteal $(ARGS)

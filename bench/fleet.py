@@ -118,7 +118,7 @@ class _Simulation:
         self._queue: deque[tuple[_Run, float]] = deque()
         self._free: deque[_Slot] = deque()
         self._watching = False
-        self._up, self._busy, self._booting = fleet.ready, 0, 0
+        self._up, self._busy, self._booting, self._asked = fleet.ready, 0, 0, 0
         self._next_boot_s = 0.0
         self._done_s = [0.0] * len(jobs)
         self._busy_s = self._paid_s = 0.0
@@ -185,10 +185,16 @@ class _Simulation:
         for _ in range(wanted):
             self._next_boot_s = max(self._next_boot_s, self._now) + 1 / self._fleet.boots_per_s
             self._booting += 1
+            self._at(self._next_boot_s, self._ask)
             self._at(self._next_boot_s + self._fleet.boot_s, partial(self._be_up, _Slot(self._next_boot_s)))
+
+    def _ask(self) -> None:
+        self._asked += 1
+        self._note()
 
     def _be_up(self, slot: _Slot) -> None:
         self._booting -= 1
+        self._asked -= 1
         self._up += 1
         self._rest(slot)
         self._assign()
@@ -248,7 +254,7 @@ class _Simulation:
         self._start_runs()
 
     def _note(self) -> None:
-        now = (self._now, self._up + self._booting, self._busy)
+        now = (self._now, self._up + self._asked, self._busy)
         if self._standing and self._standing[-1][0] == self._now:
             self._standing[-1] = now
         else:

@@ -34,7 +34,7 @@ ASSUMPTIONS = (
     ),
     Assumption("Failures", f"{UNLIKE.failed_share:.1%} of the tasks fail somewhere and are done again", _GUESS),
     Assumption("A run before its first task", f"{OVERHEADS.run_start_s:g} s: a container, Python, the probe", _GUESS),
-    Assumption("A run's process for each task", f"{1000 * OVERHEADS.dispatch_s:g} ms, in a line", "measured: benchmarks"),
+    Assumption("A run's process, by task", f"{1000 * OVERHEADS.dispatch_s:g} ms, in a line", "measured: benchmarks"),
     Assumption("Looking at a piece", f"{1000 * _CHECK_S:g} ms", "a guess; 9 ms of CPU for small frames"),
     Assumption(
         "The store", f"{_REQUESTS} requests a task waits for, {1000 * _REQUEST_S:g} ms each", f"{_MEASURED}; {_GUESS}"

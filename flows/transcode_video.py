@@ -10,13 +10,11 @@ import time
 import uuid
 from collections.abc import Callable, Sequence
 from functools import partial
-from pathlib import PurePosixPath
 from typing import Any
 
 from prefect import flow
 from prefect.futures import PrefectFuture
 from prefect.logging import get_run_logger
-from prefect.runtime import flow_run
 
 from reelmill.cost.ledger import close_ledger, open_ledger, refuse_overspent, share_ledger
 from reelmill.errors import CallbackFailed, HookFailed, MediaDamaged, SegmentInexact, VerifyFailed
@@ -28,18 +26,18 @@ from reelmill.planning.joining import Probed, whole_index
 from reelmill.planning.plan import Plan
 from reelmill.preparing import AcceptedJob, accept_job, have_same_times, plan_job, scan_job
 from reelmill.pricing import estimate_job, ledger_for, measured_cost, refuse_over_budget
-from reelmill.progress import board, drop_board
+from reelmill.progress import board
 from reelmill.publishing import draft_for, finished_manifest, refuse_taken
 from reelmill.records import PieceRecord
 from reelmill.settings import settings
 from reelmill.storage.store import Draft
 from reelmill.workspace import Workspace, open_workspace, refuse_full_disk
 from tasks.cataloging import JobLog
-from tasks.dispatch import Dispatcher
+from tasks.dispatch import Dispatcher, dispatching
 from tasks.following import Followers
 from tasks.gathering import Gathered
 from tasks.pictures import make_pictures, take_stills
-from tasks.reporting import ProgressReporter
+from tasks.runs import lock_wait_s, run_name
 from tasks.transcoding import (
     encode_segment,
     make_track,
@@ -53,17 +51,8 @@ from tasks.transcoding import (
 
 Submission = Callable[[], PrefectFuture[Any]]
 
-_KILLED_RUNS_LOCK_S = 90.0
-"""A run that is taken up again, because its process was killed, finds its own lock: it is old enough after this."""
 
-
-def _run_name() -> str:
-    job = flow_run.parameters["job"]
-    source = job["source"] if isinstance(job, dict) else job.source
-    return f"transcode {PurePosixPath(source).name}"
-
-
-@flow(name="transcode-video", flow_run_name=_run_name, persist_result=False)
+@flow(name="transcode-video", flow_run_name=run_name("transcode"), persist_result=False)
 def transcode_video(job: TranscodeJob) -> Manifest:
     """Turn one video into every format asked for, and prove that no frame was lost."""
     started = time.monotonic()
@@ -88,8 +77,7 @@ def transcode_video(job: TranscodeJob) -> Manifest:
         refuse_full_disk(plan, accepted.output)
         estimate = estimate_job(plan, accepted.output)
         refuse_over_budget(job, estimate)
-        wait_s = _KILLED_RUNS_LOCK_S if (flow_run.run_count or 0) > 1 else 0.0
-        with open_workspace(key, on_lost=partial(cancel_job, attempt), wait_s=wait_s) as workspace:
+        with open_workspace(key, on_lost=partial(cancel_job, attempt), wait_s=lock_wait_s()) as workspace:
             manifest = finished_manifest(accepted.output, key)  # by a run that had the workspace until now
             if manifest is not None:
                 manifest = log.finish(manifest)
@@ -181,20 +169,14 @@ def _encode_and_merge(accepted: AcceptedJob, plan: Plan, workspace: Workspace, d
     quality, stills = accepted.profile.quality, plan.pictures.stills if plan.pictures else ()
     steps = plan.encodes * (2 if quality.measure else 1) + len(plan.tracks) + len(stills) + len(plan.public_names)
     progress.begin(sum(each.frames for each in plan.video), steps)
-    reporter = ProgressReporter(progress, plan.source.name)
-
-    def look() -> None:
-        reporter.update()
-        refuse_overspent(attempt)
-
-    work: Dispatcher[tuple[str, str, int]] = Dispatcher(accepted.job.workers or settings().workers, on_wait=look)
     submit = _submissions(accepted, plan, workspace, attempt)
     tracks = [(each.cost, ("track", each.id, 0)) for each in plan.tracks]
     pieces = [(task.cost, ("encode", task.name, task.segment)) for task in plan.order]
     taken = [(each.cost, ("stills", "", each.number)) for each in stills]
-    for _, key in sorted([*pieces, *tracks, *taken], key=lambda costed: -costed[0]):
-        work.add(key, submit(*key))
-    try:
+    workers, check = accepted.job.workers or settings().workers, partial(refuse_overspent, attempt)
+    with dispatching(attempt, plan.source.name, workers, check=check) as work:
+        for _, key in sorted([*pieces, *tracks, *taken], key=lambda costed: -costed[0]):
+            work.add(key, submit(*key))
         _add_merges(work, gathered, plan, workspace, draft, attempt)
         for (kind, name, number), future in work:
             result = future.result()
@@ -207,14 +189,6 @@ def _encode_and_merge(accepted: AcceptedJob, plan: Plan, workspace: Workspace, d
                     key = ("quality", piece.rendition, number)
                     work.add(key, submit(*key, piece))
             _add_merges(work, gathered, plan, workspace, draft, attempt)
-            look()
-    except BaseException:
-        cancel_job(attempt)  # for good: what an interrupt caught between submitting and starting must not start either
-        work.drain()
-        raise
-    finally:
-        drop_board(attempt)
-    reporter.update(at_once=True)
     return gathered
 
 

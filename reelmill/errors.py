@@ -3,6 +3,7 @@
     ReelmillError
     ├── JobRejected            the request or its source is bad: never retried, nothing is written
     │   ├── MediaEmpty, MediaUnreadable, MediaTruncated, SourceIncomplete, MediaDamaged, MediaEncrypted
+    │   ├── RecordsInvalid
     │   ├── SourceNotFound, SourceChanged, FormatNotAllowed, ExternalReference, CodecNotAllowed
     │   ├── NoVideoStream, NoAudioStream
     │   ├── LimitPixels, LimitTimeline, LimitFrameRate, LimitStreams, LimitChannels, LimitOutputs
@@ -83,6 +84,10 @@ class MediaDamaged(JobRejected):
 
 class MediaEncrypted(JobRejected):
     """The source is encrypted."""
+
+
+class RecordsInvalid(JobRejected):
+    """A file that is worked on record by record is not made of whole records of that kind, or ends inside one."""
 
 
 class SourceNotFound(JobRejected):

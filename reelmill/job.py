@@ -9,14 +9,14 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, PlainSerializer, WithJsonSchema
 
-from reelmill.errors import InvalidParameter, InvalidUri, LimitOutputs, OutputCollision, PathEscape
+from reelmill.errors import InvalidParameter, LimitOutputs, OutputCollision, PathEscape
 from reelmill.formats import FORMATS, FormatName
 from reelmill.forms import as_form
 from reelmill.profiles.loading import builtin_profiles
 from reelmill.profiles.profile import Profile
 from reelmill.settings import settings
 from reelmill.storage.digests import content_key
-from reelmill.storage.location import Location, S3Location, is_printable, parse_location
+from reelmill.storage.location import Location, is_printable, parse_location, source_location
 
 SHORTEST_SEGMENT_S = 0.1
 _LONGEST_NAME = 200
@@ -52,7 +52,7 @@ class Following(BaseModel):
 
     @property
     def location(self) -> Location:
-        return _source_location(self.source, "append")
+        return source_location(self.source, "append")
 
 
 class TranscodeJob(BaseModel):
@@ -146,7 +146,7 @@ class TranscodeJob(BaseModel):
 
     @property
     def source_location(self) -> Location:
-        return _source_location(self.source, "source")
+        return source_location(self.source, "source")
 
     @property
     def output_location(self) -> Location:
@@ -225,13 +225,6 @@ def job_key(
         job.clip.model_dump_json() if job.clip else "",
         ",".join(each.clip.model_dump_json() if each.clip else "" for each in job.append), *laid_over,
     )  # fmt: skip
-
-
-def _source_location(address: str, field: str) -> Location:
-    location = parse_location(address, field, settings().source_root)
-    if isinstance(location, S3Location) and not location.key:
-        raise InvalidUri(f"{field}: {location} is a bucket, not an object")
-    return location
 
 
 def _resolved(location: Location) -> Location:

@@ -7,7 +7,7 @@ from typing import Literal, NamedTuple
 from pydantic import Field, ValidationError
 
 from reelmill.cost.report import JobCost
-from reelmill.media.source import Frozen
+from reelmill.frozen import Frozen
 from reelmill.planning.picture_plan import PictureKind
 from reelmill.planning.plan import LeftOut
 from reelmill.storage.store import Store

@@ -3,15 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Generator, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from typing import TypeVar
+
+from pydantic import ValidationError
 
 from reelmill.errors import OutputCollision, StoreConflict
 from reelmill.manifest import FILE_NAME, Manifest, read_manifest
+from reelmill.records import Result
 from reelmill.storage.at_once import at_once
 from reelmill.storage.location import Location
 from reelmill.storage.opening import open_store
 from reelmill.storage.store import Draft, Staged, Store, leaves_to_sweep
 from reelmill.workspace import Workspace
+
+RESULT_FILE = "result.json"
+Whole = TypeVar("Whole", bound=Result)
 
 
 def finished_manifest(output: Location, job_key: str) -> Manifest | None:
@@ -106,3 +113,27 @@ def publish(
         draft.seal(FILE_NAME, (manifest.model_dump_json(indent=2) + "\n").encode())
     except StoreConflict as error:
         raise OutputCollision(str(error)) from error
+
+
+def finished_result(kind: type[Whole], output: Location, job_key: str) -> Whole | None:
+    """Return this very job's result, where it is one file, when it is in `output`; None when nothing is.
+
+    OutputCollision when there is something else by that name.
+    """
+    content = open_store(output).read(RESULT_FILE)
+    if content is None:
+        return None
+    with suppress(ValidationError):
+        result = kind.model_validate_json(content)
+        if result.job_key == job_key:
+            return result
+    raise OutputCollision(f"{output / RESULT_FILE} is there already, and is not this job's; choose another folder")
+
+
+def publish_result(result: Result, output: Location, workspace: Workspace, attempt: str) -> None:
+    """Put a job's only file into its output, at once. OutputCollision when somebody else did meanwhile."""
+    with open_store(output).draft(result.job_key, attempt, workspace.store, workspace.cache) as draft:
+        try:
+            draft.seal(RESULT_FILE, (result.model_dump_json() + "\n").encode())
+        except StoreConflict as error:
+            raise OutputCollision(str(error)) from error

@@ -1,16 +1,41 @@
-"""Records: what a finished, checked piece of work is. Kept beside the piece, they are what a later run goes by."""
+"""Records: what a finished, checked piece of work is. A later run of the job goes by them."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 from reelmill.errors import SegmentInexact
-from reelmill.media.source import Frozen
+from reelmill.frozen import Frozen
 
 
-class FileRecord(Frozen):
-    """A finished working file: the name it has among the pieces, and the digest it had when it was checked."""
+@dataclass(frozen=True)
+class Portion:
+    """What one task has to do of work that was divided. Pickles, and opens what it needs where it is done."""
 
     key: str
-    """Names what the piece is: its content and recipe."""
+    """Names what comes of it: its content and recipe."""
+    label: str
+    size_bytes: int
+
+
+class Record(Frozen):
+    """What came of one task, where that is small enough to be in the record itself."""
+
+    key: str
+    """Names what it is: its content and recipe."""
+    reused: bool = False
+    """Whether it was made by an earlier run of the job, or an earlier try of its task."""
+
+
+class Result(Frozen):
+    """What came of a whole job, where that is one small file."""
+
+    job_key: str
+
+
+class FileRecord(Record):
+    """A finished working file: the name it has among the pieces, and the digest it had when it was checked."""
+
     file_name: str
     """Has the digest in it: what two runs make under one key is two files."""
     size_bytes: int
@@ -18,8 +43,6 @@ class FileRecord(Frozen):
     cpu_s: float
     wall_s: float
     messages: tuple[str, ...] = ()
-    reused: bool = False
-    """Whether it was made by an earlier run of the job, or an earlier try of its task."""
 
 
 class PieceRecord(FileRecord):

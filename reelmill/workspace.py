@@ -23,7 +23,7 @@ from reelmill.errors import (
 )
 from reelmill.media.subtitles import Subtitles
 from reelmill.planning.plan import Plan
-from reelmill.records import FileRecord
+from reelmill.records import FileRecord, Record
 from reelmill.settings import settings
 from reelmill.storage.digests import file_digest
 from reelmill.storage.location import Location, S3Location
@@ -33,7 +33,8 @@ from reelmill.storage.working import hold_lock, remove_work, work_location
 
 _SPARE_BYTES = 64 << 20
 _FETCHES = 2
-Record = TypeVar("Record", bound=FileRecord)
+Kept = TypeVar("Kept", bound=Record)
+KeptFile = TypeVar("KeptFile", bound=FileRecord)
 
 
 @dataclass(frozen=True)
@@ -65,24 +66,31 @@ class Workspace:
             finally:
                 path.unlink(missing_ok=True)
 
-    def keep(self, file: Path, record: Record) -> Record:
+    def keep(self, file: Path, record: KeptFile) -> KeptFile:
         """Put a finished, checked file where every run of the job finds it; its record last."""
         self.store.put_file(file, f"pieces/{record.file_name}")
         if file.exists() and self.cache.is_dir():  # the store has a copy: the merge on this machine needs no other
             file.replace(self.cache / record.file_name)
+        return self.note(record)
+
+    def note(self, record: Kept) -> Kept:
+        """Put a record where every run of the job finds it."""
         self.store.write(f"records/{record.key}.json", record.model_dump_json(exclude={"reused"}).encode())
         return record
 
-    def kept(self, kind: type[Record], key: str) -> Record | None:
-        """Return the record of a piece that an earlier run finished and that is still there; None otherwise."""
+    def kept(self, kind: type[Kept], key: str) -> Kept | None:
+        """Return what an earlier run noted, if the file that it speaks of is still there; None otherwise."""
         content = self.store.read(f"records/{key}.json")
         if content is None:
             return None
         with suppress(ValidationError):
             record = kind.model_validate_json(content)
-            if self.store.holds(f"pieces/{record.file_name}", record.size_bytes, record.sha256):
+            if not isinstance(record, FileRecord) or self._holds(record):
                 return record.model_copy(update={"reused": True})
         return None
+
+    def _holds(self, record: FileRecord) -> bool:
+        return self.store.holds(f"pieces/{record.file_name}", record.size_bytes, record.sha256)
 
     def fetch(self, record: FileRecord, folder: Path) -> Path:
         """Return a file of this machine with the piece in it, byte for byte as it was checked.

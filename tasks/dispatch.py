@@ -8,10 +8,15 @@ from __future__ import annotations
 
 import queue
 from collections import deque
-from collections.abc import Callable, Hashable, Iterator
-from typing import Generic, TypeVar
+from collections.abc import Callable, Generator, Hashable, Iterator
+from contextlib import contextmanager
+from typing import Any, Generic, TypeVar
 
 from prefect.futures import PrefectFuture
+
+from reelmill.media.tool_jobs import cancel_job
+from reelmill.progress import board, drop_board
+from tasks.reporting import ProgressReporter
 
 Key = TypeVar("Key", bound=Hashable)
 
@@ -19,7 +24,7 @@ Key = TypeVar("Key", bound=Hashable)
 class Dispatcher(Generic[Key]):
     """Runs submissions, at most `at_once` of them at a time, in the order in which they were added.
 
-    `every_s` is how often `on_wait` is called while nothing finishes.
+    `on_wait` is called after each result is dealt with, and every `every_s` seconds while nothing finishes.
     """
 
     def __init__(self, at_once: int, *, on_wait: Callable[[], None], every_s: float = 0.5):
@@ -33,6 +38,11 @@ class Dispatcher(Generic[Key]):
     def add(self, key: Key, submit: Callable[[], PrefectFuture], *, first: bool = False) -> None:
         """Queue a submission under its key; with `first` before all others that have not started."""
         (self._waiting.appendleft if first else self._waiting.append)((key, submit))
+
+    @property
+    def has_room(self) -> bool:
+        """Whether what is added now would start at once."""
+        return len(self._waiting) + len(self._running) < self._at_once
 
     def drain(self) -> None:
         """Forget what has not started, and wait for what has. Also after an interrupt anywhere in the iteration."""
@@ -53,3 +63,31 @@ class Dispatcher(Generic[Key]):
                 self._on_wait()
                 continue
             yield key, self._running.pop(key)
+            self._on_wait()
+
+
+@contextmanager
+def dispatching(
+    attempt: str, what: str, at_once: int, *, check: Callable[[], None] = lambda: None
+) -> Generator[Dispatcher[Any]]:
+    """Give a dispatcher for one attempt at a job, show on the attempt's board how far it is, and `check` as it goes on.
+
+    What ends the block early, an error of `check` too, cancels the attempt for good: what waits is dropped, what runs
+    is killed, and has ended when the error comes out.
+    """
+    reporter = ProgressReporter(board(attempt), what)
+
+    def look() -> None:
+        reporter.update()
+        check()
+
+    work: Dispatcher[Any] = Dispatcher(at_once, on_wait=look)
+    try:
+        yield work
+    except BaseException:
+        cancel_job(attempt)  # for good: what an interrupt caught between submitting and starting must not start either
+        work.drain()
+        raise
+    finally:
+        drop_board(attempt)
+    reporter.update(at_once=True)

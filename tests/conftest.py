@@ -73,8 +73,9 @@ def media_dir() -> Path:
 
 @pytest.fixture(scope="session")
 def hard_media(tmp_path_factory: pytest.TempPathFactory) -> HardMedia:
-    """Gives the sources that are hard to cut, by name."""
-    return HardMedia(tmp_path_factory.mktemp("hard"))
+    """Gives the sources that are hard to cut, by name. All processes of a test run have them in one folder."""
+    own = tmp_path_factory.getbasetemp()
+    return HardMedia((own.parent if "PYTEST_XDIST_WORKER" in os.environ else own) / "hard")
 
 
 @pytest.fixture(scope="session")

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import select
 import socket
+import ssl
 import struct
 import sys
 import threading
@@ -36,18 +37,19 @@ _REFUSALS: dict[Kind, tuple[int, str]] = {
 class FaultProxy:
     """Passes on requests to the store at `upstream_url` while the block runs, doing to them what `faults` says.
 
+    With `tls` clients speak TLS to it, and it shows them the certificate of that context.
     `requests` lists them in the order they came in. The end of the block is the end of all connections, and raises what
     the proxy itself failed with.
     """
 
-    def __init__(self, upstream_url: str, faults: FaultPolicy | None = None):
+    def __init__(self, upstream_url: str, faults: FaultPolicy | None = None, tls: ssl.SSLContext | None = None):
         upstream = urlsplit(upstream_url)
         if upstream.scheme != "http" or upstream.hostname != "127.0.0.1" or not upstream.port:
             raise ValueError(f"not a store on this machine: {upstream_url}")
         self.requests: list[ProxiedRequest] = []
-        self._server = _Server(upstream.port, faults or (lambda _: None), self.requests)
+        self._server = _Server(upstream.port, faults or (lambda _: None), self.requests, tls)
         self._thread = threading.Thread(target=self._server.serve_forever, args=(0.02,), name="fault-proxy")
-        self.endpoint_url = f"http://127.0.0.1:{self._server.server_port}"
+        self.endpoint_url = f"{'https' if tls else 'http'}://127.0.0.1:{self._server.server_port}"
 
     def __enter__(self) -> Self:
         self._thread.start()
@@ -66,9 +68,11 @@ class _Server(ThreadingHTTPServer):
     daemon_threads = False  # so that closing waits for them
     request_queue_size = 128
 
-    def __init__(self, upstream_port: int, faults: FaultPolicy, requests: list[ProxiedRequest]):
+    def __init__(
+        self, upstream_port: int, faults: FaultPolicy, requests: list[ProxiedRequest], tls: ssl.SSLContext | None
+    ):
         super().__init__(("127.0.0.1", 0), _Handler)
-        self.upstream_port, self.faults, self.requests = upstream_port, faults, requests
+        self.upstream_port, self.faults, self.requests, self._tls = upstream_port, faults, requests, tls
         self.ending = threading.Event()
         self.failure: BaseException | None = None
         self._open: set[socket.socket] = set()
@@ -76,6 +80,8 @@ class _Server(ThreadingHTTPServer):
 
     def get_request(self) -> tuple[socket.socket, Any]:
         connection, address = super().get_request()
+        if self._tls:  # hands are shaken by the client's thread, when it reads
+            connection = self._tls.wrap_socket(connection, server_side=True, do_handshake_on_connect=False)
         self._open.add(connection)
         return connection, address
 
@@ -117,7 +123,7 @@ class _Handler(BaseHTTPRequestHandler):
         self._store = HTTPConnection("127.0.0.1", self._proxy.upstream_port, timeout=_TIMEOUT_S)
 
     def handle(self) -> None:
-        with closing(self._store), suppress(EOFError, ConnectionError, TimeoutError, HTTPException):
+        with closing(self._store), suppress(EOFError, ConnectionError, TimeoutError, HTTPException, ssl.SSLError):
             super().handle()  # where one side goes, so does the other
 
     def log_message(self, format: str, *args: Any) -> None:

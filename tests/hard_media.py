@@ -269,7 +269,7 @@ HARD_CASES: tuple[HardCase, ...] = (
 
 
 class HardMedia:
-    """Writes the cases into one folder, each when it is first asked for."""
+    """Writes the cases into one folder, each when it is first asked for. Other processes may use the same folder."""
 
     def __init__(self, folder: Path):
         self._folder = folder
@@ -278,7 +278,10 @@ class HardMedia:
         case = next(each for each in HARD_CASES if each.name == name)
         path = self._folder / case.filename
         if not path.exists():
-            case.build(path)
+            self._folder.mkdir(exist_ok=True)
+            with tempfile.TemporaryDirectory(dir=self._folder) as made:
+                case.build(Path(made) / case.filename)
+                (Path(made) / case.filename).replace(path)
         return path
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -105,6 +106,13 @@ class UpService:
             process.kill()
         if self._process is not None:
             self._process.wait()
+
+    def end_by(self, number: signal.Signals, *, within_s: float) -> int:
+        """Send `up` a signal, wait until everything that it ran is gone, and return its exit code."""
+        assert self._process is not None
+        self._process.send_signal(number)
+        wait_for(self.is_gone, within_s=within_s)
+        return self._process.wait()
 
     @staticmethod
     def _argv(*args: str) -> list[str]:

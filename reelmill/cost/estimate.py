@@ -19,7 +19,7 @@ from reelmill.cost.speeds import (
     mux_of,
     pixels_of,
 )
-from reelmill.media.source import Frozen
+from reelmill.frozen import Frozen
 from reelmill.planning.plan import Plan, TrackRendition, VideoRendition
 
 Kept = Collection[tuple[str, int]]

@@ -9,7 +9,7 @@ from typing import Annotated
 
 from pydantic import Field, PlainSerializer
 
-from reelmill.media.source import Frozen
+from reelmill.frozen import Frozen
 
 TENTHS_PER_S = 10
 

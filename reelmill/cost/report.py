@@ -21,7 +21,7 @@ from reelmill.cost.prices import (
     shares,
 )
 from reelmill.cost.speeds import Sample, mux_of
-from reelmill.media.source import Frozen
+from reelmill.frozen import Frozen
 from reelmill.planning.plan import Plan
 
 

@@ -8,7 +8,8 @@ from typing import Literal
 
 from pydantic import Field
 
-from reelmill.media.source import Frozen, Source
+from reelmill.frozen import Frozen
+from reelmill.media.source import Source
 from reelmill.planning.plan import TrackRendition, VideoRendition
 
 KnownFrom = Literal["measured", "elsewhere", "defaults"]

@@ -9,8 +9,8 @@ from typing import Any
 from pydantic import Field
 
 from reelmill.errors import HookFailed, InvalidParameter, one_line
+from reelmill.frozen import Frozen
 from reelmill.manifest import Manifest
-from reelmill.media.source import Frozen
 from reelmill.settings import settings
 from reelmill.storage.location import Location
 from reelmill.storage.opening import open_store

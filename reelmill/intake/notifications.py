@@ -23,8 +23,8 @@ from urllib.parse import unquote_plus
 from pydantic import ValidationError
 
 from reelmill.errors import EventRejected, one_line
+from reelmill.frozen import Frozen
 from reelmill.job import TranscodeJob
-from reelmill.media.source import Frozen
 from reelmill.transfer.job import TransferJob
 
 Job = TypeVar("Job", TranscodeJob, TransferJob)

@@ -9,8 +9,8 @@ from typing import Literal
 from av.error import FFmpegError
 
 from reelmill.errors import FormatNotAllowed, InvalidWatermark, LimitPixels
+from reelmill.frozen import Frozen
 from reelmill.media.containers import open_container
-from reelmill.media.source import Frozen
 from reelmill.storage.location import Location, known_location
 from reelmill.storage.pinning import opened, pin
 from reelmill.storage.readable import Pinned, Readable

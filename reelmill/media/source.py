@@ -5,18 +5,11 @@ from __future__ import annotations
 from fractions import Fraction
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict
-
+from reelmill.frozen import Frozen
 from reelmill.storage.location import known_location
 from reelmill.storage.readable import Pinned
 
 FieldOrder = Literal["progressive", "top_first", "bottom_first", "unknown"]
-
-
-class Frozen(BaseModel):
-    """Base of the value models: immutable, and strict about what they hold."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
 
 class Stream(Frozen):

@@ -12,8 +12,8 @@ import unicodedata
 from collections.abc import Iterable, Iterator
 
 from reelmill.errors import InvalidWatermark
+from reelmill.frozen import Frozen
 from reelmill.media.fonts import font_family, is_in_font, refuse_unknown_characters
-from reelmill.media.source import Frozen
 
 MOST_LINES = 50_000
 LONGEST_LINE = 20_000

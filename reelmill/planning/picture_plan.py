@@ -5,7 +5,7 @@ from __future__ import annotations
 from fractions import Fraction
 from typing import Literal
 
-from reelmill.media.source import Frozen
+from reelmill.frozen import Frozen
 
 PictureKind = Literal["poster", "thumbnails", "sprites", "preview"]
 ENDINGS = {"jpeg": "jpg", "webp": "webp", "png": "png", "gif": "gif"}

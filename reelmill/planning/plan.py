@@ -8,8 +8,9 @@ from typing import Any, Literal
 from pydantic import field_serializer
 
 from reelmill.formats import FormatName
+from reelmill.frozen import Frozen
 from reelmill.media.images import Image
-from reelmill.media.source import Colour, Frozen, Source
+from reelmill.media.source import Colour, Source
 from reelmill.planning.picture_plan import PicturesPlan
 from reelmill.profiles.picture import Denoise, Position
 

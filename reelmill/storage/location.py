@@ -79,6 +79,17 @@ def parse_location(text: str, field: str, root: str | None = None) -> Location:
     return inside
 
 
+def source_location(text: str, field: str) -> Location:
+    """Return the address of a source, inside the setting `source_root` where there is one. Raises as `parse_location`.
+
+    InvalidUri also when it is a bucket.
+    """
+    location = parse_location(text, field, settings().source_root)
+    if isinstance(location, S3Location) and not location.key:
+        raise InvalidUri(f"{field}: {location} is a bucket, not an object")
+    return location
+
+
 def known_location(text: str) -> Location:
     """Return the address that `str` of a location gave, without asking whether it is allowed."""
     if is_s3(text):

@@ -1,4 +1,8 @@
-"""The boto3 client of this process, and its errors in our words."""
+"""The S3 client of this process, and its errors in our words.
+
+It is the client that boto3 gives, made by the core that boto3 is made of: boto3's own transfer manager is not used, and
+loading it would cost every process 3 MB.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +14,6 @@ from email.utils import parsedate_to_datetime
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, cast
 
-import boto3
 import botocore.session
 from botocore.config import Config
 from botocore.exceptions import (
@@ -23,6 +26,7 @@ from botocore.exceptions import (
     NoRegionError,
     PartialCredentialsError,
     ProfileNotFound,
+    SSLError,
 )
 from botocore.httpsession import get_cert_path
 from botocore.loaders import create_loader
@@ -97,8 +101,10 @@ def _client(name: str) -> S3Client:
     with explained("the S3 client"):
         core = botocore.session.Session(profile=store.profile)
         core.register_component("data_loader", _service_models())
-        session = boto3.Session(botocore_session=core, region_name=store.region, **credentials)
-        return session.client("s3", endpoint_url=store.endpoint_url, config=config)
+        made: Any = core.create_client(
+            "s3", region_name=store.region, endpoint_url=store.endpoint_url, config=config, **credentials
+        )
+        return made
 
 
 @lru_cache(maxsize=1)
@@ -126,7 +132,7 @@ def reads_twice(store: str = "") -> bool:
 
 def authorities_file() -> str:
     """Return the file of the certificate authorities that boto3 goes by: AWS_CA_BUNDLE, `ca_bundle`, or certifi's."""
-    named = boto3.Session()._session.get_config_variable("ca_bundle")  # pyright: ignore[reportPrivateUsage, reportUnknownMemberType, reportUnknownVariableType]
+    named: Any = botocore.session.Session().get_config_variable("ca_bundle")
     return str(named or os.environ.get("REQUESTS_CA_BUNDLE") or get_cert_path(True))  # pyright: ignore[reportUnknownArgumentType]
 
 
@@ -143,6 +149,8 @@ def explained(what: str) -> Generator[None]:
         raise WrongRegion(f"{what}: no region is set; set REELMILL_S3_REGION or AWS_DEFAULT_REGION") from error
     except (EndpointConnectionError, ConnectTimeoutError) as error:
         raise StoreUnreachable(f"{what}: {error}") from error
+    except SSLError as error:
+        raise StoreUnreachable(f"{what}: {error}; AWS_CA_BUNDLE names the file of the authorities to trust") from error
     except (HTTPClientError, BotoCoreError, HTTPError, OSError) as error:
         raise StoreFailed(f"{what}: {error}") from error
 

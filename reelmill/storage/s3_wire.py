@@ -182,16 +182,16 @@ def _connection(parts: SplitResult) -> HTTPConnection:
     timeout_s = settings().s3_timeout_s
     if parts.scheme == "http":
         return HTTPConnection(host, port, timeout=timeout_s)
-    connection = HTTPSConnection(host, port, timeout=timeout_s, context=_trust())
+    connection = HTTPSConnection(host, port, timeout=timeout_s, context=_trust(authorities_file()))
     if proxy:
         assert parts.hostname is not None
         connection.set_tunnel(parts.hostname, parts.port)
     return connection
 
 
-@lru_cache(maxsize=1)
-def _trust() -> ssl.SSLContext:
-    return ssl.create_default_context(cafile=authorities_file())
+@lru_cache(maxsize=4)
+def _trust(authorities: str) -> ssl.SSLContext:
+    return ssl.create_default_context(cafile=authorities)
 
 
 def _proxy(scheme: str, host: str) -> SplitResult | None:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
-from reelmill.media.source import Frozen
+from reelmill.frozen import Frozen
 from reelmill.storage.at_once import at_once
 from reelmill.storage.ledger import Note, read_notes, remove_note, write_note
 from reelmill.storage.location import Location, known_location

@@ -7,7 +7,7 @@ from functools import cached_property
 from pathlib import Path, PurePosixPath
 
 from reelmill.errors import InvalidKey, OutputCollision, PathEscape, SourceNotFound
-from reelmill.media.source import Frozen
+from reelmill.frozen import Frozen
 from reelmill.storage.location import Location, S3Location, is_printable
 from reelmill.storage.opening import open_store
 from reelmill.storage.s3_client import client

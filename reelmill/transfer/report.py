@@ -7,7 +7,7 @@ from typing import Literal
 from pydantic import Field
 
 from reelmill.cost.prices import Amount
-from reelmill.media.source import Frozen
+from reelmill.frozen import Frozen
 
 Proof = Literal["etag", "crc32", "read twice", "tls", "file", "store", "content"]
 """What a copy was compared with on the source's side.

@@ -8,10 +8,12 @@ from pathlib import Path
 
 import pytest
 from cyclopts import App
+from pydantic import BaseModel
 
 from cli.main import app
 from reelmill.errors import ReelmillError
 from reelmill.job import TranscodeJob
+from reelmill.ranges import RangesJob
 from reelmill.settings import Settings
 from reelmill.transfer.job import TransferJob
 
@@ -67,6 +69,6 @@ def test_setting_is_in_the_docs(field: str):
     assert re.search(rf"\b(REELMILL_{field.upper()}|{field})\b", pages)
 
 
-@pytest.mark.parametrize("model", [Settings, TranscodeJob, TransferJob])
-def test_every_field_says_what_it_is(model: type[Settings] | type[TranscodeJob] | type[TransferJob]):
+@pytest.mark.parametrize("model", [Settings, TranscodeJob, TransferJob, RangesJob])
+def test_every_field_says_what_it_is(model: type[BaseModel]):
     assert [name for name, field in model.model_fields.items() if not field.description] == []

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import random
 import shutil
+import signal
 import threading
 import urllib.request
 from collections.abc import Iterator
@@ -24,6 +25,7 @@ from tests.service import UpService, up_service, wait_for
 from tests.stores import keys_in, new_bucket, notify
 
 TOKEN = "a-secret-of-some-length"
+GONE_WITHIN_S = 10
 
 
 @pytest.fixture(scope="module")
@@ -74,9 +76,11 @@ def test_every_way_in_makes_one_job_and_trouble_is_told(tmp_path: Path, clip: Pa
         sqs: Any = client
         url = sqs.create_queue(QueueName=bucket.bucket)["QueueUrl"]
     notify(ministack, url, bucket, prefix="in/told/")
+    tool = LoggedTool(tmp_path / "tool")
     with alarm_receiver() as (webhook, alarms), up_service(
         tmp_path / "service",
         **ministack.env(),
+        REELMILL_FFMPEG=str(tool.path),
         REELMILL_INTAKE_INBOX=f"{inbox},{bucket / 'in'}",
         REELMILL_OUTPUT_ROOT=str(bucket / "out"),
         REELMILL_INTAKE_FORMATS="mp4",
@@ -152,8 +156,7 @@ def test_every_way_in_makes_one_job_and_trouble_is_told(tmp_path: Path, clip: Pa
         )
         assert {each["payload"]["source"] for each in events_of_uploads["events"]} == set(sources)
         assert "canary" not in service.logs()
-        assert service.command("down") == "down\n"
-        assert service.is_gone()
+        at_the_end_its_runs_end(service, tool, clip, signal.SIGKILL)
 
 
 @pytest.mark.slow
@@ -184,6 +187,17 @@ def test_a_cancelled_job_leaves_no_ffmpeg_and_a_killed_one_goes_on_by_itself(
         wait_for(lambda: service.state(again) == "COMPLETED", within_s=240)
         assert len(tool.encodes()) == 8 + 1  # one was in flight
         assert service.command("jobs", "retry", again[:8], exit_code=1) == f"{again}: is completed\n"
+        at_the_end_its_runs_end(service, tool, clip, signal.SIGINT)
+
+
+def at_the_end_its_runs_end(service: UpService, tool: LoggedTool, clip: Path, ended_by: signal.Signals) -> None:
+    """End `up` in the midst of a job: no process of it is left, ffmpeg neither. SIGTERM is what `down` sends."""
+    tool.forget()
+    with tool.holding():
+        service.submit(source=str(clip), formats=["flv"])
+        wait_for(tool.encodes, within_s=120)
+        code = service.end_by(ended_by, within_s=GONE_WITHIN_S)
+    assert code == (-signal.SIGKILL if ended_by == signal.SIGKILL else 0)
 
 
 def kill_worker(service: UpService) -> None:

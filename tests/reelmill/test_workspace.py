@@ -21,7 +21,7 @@ import pytest
 from reelmill.errors import JobRejected, JobRunning, MediaDamaged, NotEnoughSpace, SourceChanged, StoreFailed
 from reelmill.job import TranscodeJob
 from reelmill.planning.plan import Plan
-from reelmill.records import FileRecord, PieceRecord
+from reelmill.records import FileRecord, PieceRecord, Record
 from reelmill.settings import settings
 from reelmill.workspace import Workspace, open_workspace, refuse_full_disk
 from tests.pipeline import prepare_job
@@ -145,6 +145,20 @@ def kept(workspace: Workspace, content: bytes, key: str = "piece") -> FileRecord
     with workspace.unfinished() as out:
         out.write_bytes(content)
         return workspace.keep(out, record_of(content, key))
+
+
+class Noted(Record):
+    count: int
+
+
+def test_record_without_a_file_is_found_by_the_next_run_and_not_when_it_was_cut_off():
+    with open_workspace(KEY) as workspace:
+        assert workspace.kept(Noted, "one") is None
+        workspace.note(Noted(key="one", count=3))
+    with open_workspace(KEY) as workspace:
+        assert workspace.kept(Noted, "one") == Noted(key="one", count=3, reused=True)
+        workspace.store.write("records/one.json", b'{"key": "one", "cou')
+        assert workspace.kept(Noted, "one") is None
 
 
 def piece_in(workspace: Workspace, record: FileRecord) -> Path:

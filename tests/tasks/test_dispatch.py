@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 import threading
 import time
+import uuid
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager, suppress
@@ -13,7 +14,11 @@ from typing import Any
 
 import pytest
 
-from tasks.dispatch import Dispatcher
+from reelmill.errors import JobCancelled
+from reelmill.media.tool_jobs import refuse_cancelled
+from reelmill.progress import ProgressBoard, board
+from tasks import dispatch
+from tasks.dispatch import Dispatcher, dispatching
 
 Submit = Callable[[], Any]
 
@@ -171,6 +176,74 @@ def test_submission_that_fails_is_not_waited_for(crew: Crew):
     with pytest.raises(ConnectionError):
         list(work)
     assert [key for key, _ in work] == ["a"]
+
+
+def test_somebody_is_told_after_each_result_was_dealt_with(crew: Crew):
+    told: list[int] = []
+    done: list[str] = []
+    work = Dispatcher[str](1, on_wait=lambda: told.append(len(done)), every_s=60)
+    for name in ("a", "b"):
+        work.add(name, crew.submission(name))
+    done += (key for key, _ in work)
+    assert told == [1, 2]
+
+
+def test_there_is_room_for_what_would_start_at_once(crew: Crew):
+    work = dispatcher(2)
+    rooms = [work.has_room]
+    for name in ("a", "b", "c"):
+        work.add(name, crew.submission(name))
+        rooms.append(work.has_room)
+    for _ in work:
+        rooms.append(work.has_room)
+    assert rooms == [True, True, False, False, False, True, True]
+
+
+class Watched:
+    """Stands for what shows progress in Prefect."""
+
+    def __init__(self, shown: ProgressBoard, what: str):
+        self.shown = shown
+
+    def update(self, *, at_once: bool = False) -> None:
+        assert self.shown.snapshot()
+
+
+@pytest.fixture
+def attempt(monkeypatch: pytest.MonkeyPatch) -> str:
+    monkeypatch.setattr(dispatch, "ProgressReporter", Watched)
+    return uuid.uuid4().hex
+
+
+def test_block_that_ends_well_cancels_nothing_and_drops_the_board(crew: Crew, attempt: str):
+    shown = board(attempt)
+    with dispatching(attempt, "video", 2) as work:
+        work.add("a", crew.submission("a"))
+        assert [key for key, _ in work] == ["a"]
+    refuse_cancelled(attempt)
+    assert board(attempt) is not shown
+
+
+@pytest.mark.parametrize("from_check", [False, True])
+def test_error_cancels_the_attempt_and_comes_out_when_what_ran_has_ended(from_check: bool, crew: Crew, attempt: str):
+    def check() -> None:
+        if from_check:
+            raise ValueError("too dear")
+
+    def run() -> None:
+        with dispatching(attempt, "video", 2, check=check) as work:
+            for name in ("a", "b", "c", "d"):
+                work.add(name, crew.submission(name, takes_s=0.02 if name == "a" else 0.3))
+            for _ in work:
+                if not from_check:
+                    raise ValueError("too dear")
+
+    with pytest.raises(ValueError, match="too dear"):
+        run()
+    assert crew.at_once == 0
+    assert "d" not in crew.started
+    with pytest.raises(JobCancelled):
+        refuse_cancelled(attempt)
 
 
 LINES = 24
