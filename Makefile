@@ -10,7 +10,7 @@ export UV_PYTHON_DOWNLOADS := never
 unexport VIRTUAL_ENV PYTHONHOME PYTHONPATH
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo demo-s3 demo-fastq test test-faults test-quick test-transfer lint bench docs lock clean
+.PHONY: help setup demo demo-s3 demo-fastq test test-faults test-quick test-transfer lint bench bench-scale docs lock clean
 .DELETE_ON_ERROR:
 
 help: ## List the targets
@@ -48,6 +48,11 @@ lint: $(READY) ## Check style, types and the direction of imports
 
 bench: $(READY) $(PEERS) ## Measure
 	$(BIN)/python -m bench.run $(ARGS)
+
+bench-scale: $(READY) ## Measure a job of 360 tasks at once, simulate fleets, and write docs/scale.md
+	$(BIN)/python -m bench.scale $(ARGS)
+	$(BIN)/python -m bench.scale_page > docs/scale.md
+	$(BIN)/python -m bench.scale_page --plot > docs/images/scale.svg
 
 docs: $(READY) ## Write the reference pages that are made from the code
 	$(BIN)/python -m reelmill.profiles.reference > docs/profiles.md

@@ -13,6 +13,7 @@ from typing import Any
 
 import psutil
 
+from bench.copied_flow import CopiedJob
 from bench.measuring import cores
 from bench.pipeline import encode_pieces, prepare, workspace_in
 from bench.prefect_place import environment, own_server, started, tail_of
@@ -88,9 +89,10 @@ def _pieces(folder: Path, count: int) -> Path:
 def _run_flow(folder: Path, source: Path, count: int, api: str) -> dict[str, Any]:
     """Run the flow in a fresh process and return its steps in seconds, and its peak memory."""
     marks_file, output = folder / "marks.json", folder / f"out-{count}"
-    command = [sys.executable, "-m", "bench.copied_flow", source, _pieces(folder, count), output, _SEGMENT_S]
+    job = CopiedJob(str(source), str(_pieces(folder, count)), str(output), str(marks_file), _SEGMENT_S)
+    command = [sys.executable, "-m", "bench.copied_flow", job.save(folder / "job.json")]
     log = folder / "flow.log"
-    with started([*command, marks_file], environment(folder / "prefect", api), log) as run:
+    with started(command, environment(folder / "prefect", api), log) as run:
         peak_bytes = _watch_memory(run)
     if run.returncode:
         raise RuntimeError(f"the flow of {count} segments failed: {tail_of(log)}")

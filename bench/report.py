@@ -6,7 +6,7 @@ import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from bench.benchmarks import BENCHMARKS
+from bench.benchmarks import BENCHMARKS, Benchmark
 from bench.results import Report, Result, load_report, markdown, summary
 from bench.run import RESULTS
 from bench.segment_length import why_the_default
@@ -34,38 +34,43 @@ def main(arguments: Sequence[str]) -> int:
 
 
 def _page(report: Report) -> Iterator[str]:
-    where = report.conditions
     yield "# Benchmarks\n"
     yield "Made by `python -m bench.report` from `bench/results.json`, which `make bench` writes. Don't edit.\n"
     if report.quick:
         yield "**These are figures of the quick mode: they prove that the harness runs, and mean nothing else.**\n"
     yield "Trust the ratios; the seconds are those of one machine on one day.\n"
     yield markdown(summary(report.benchmarks))
+    yield from conditions_of(report)
+    yield "\n## How it was measured\n"
+    yield _HOW.format(rounds="two rounds" if report.quick else "three rounds")
+    for name, result in report.benchmarks.items():
+        yield from section(f"bench.run --only {name}", BENCHMARKS[name], result)
+        if name == "segment_length":
+            yield f"\n### Why the default is what it is\n\n{why_the_default(result)}"
+
+
+def conditions_of(report: Report) -> Iterator[str]:
+    """Yield the lines that say where and when it was measured, under a heading."""
+    where = report.conditions
     yield "\n## Conditions\n"
     yield f"- {where.cpu}, {where.cores} {'core' if where.cores == 1 else 'cores'}, {where.memory_gib:g} GiB of memory"
     yield f"- {where.system}, Python {where.python}, ffmpeg {where.ffmpeg}, Prefect {where.prefect},"
     yield f"  Reelmill {where.reelmill}"
     yield f"- {report.date[:10]}; load average of the last minute before the first benchmark: {report.load_before:g}"
-    yield "\n## How it was measured\n"
-    yield _HOW.format(rounds="two rounds" if report.quick else "three rounds")
-    for name, result in report.benchmarks.items():
-        yield from _section(name, result)
 
 
-def _section(name: str, result: Result) -> Iterator[str]:
-    benchmark = BENCHMARKS[name]
+def section(command: str, benchmark: Benchmark, result: Result) -> Iterator[str]:
+    """Yield the lines on one benchmark, under its title; `command` measures it again."""
     yield f"\n## {benchmark.title}\n"
     yield f"{benchmark.meaning}\n"
     for source in result.sources:
         yield f"- Source {source}"
-    yield f"- `python -m bench.run --only {name}`, {result.measured[:10]}, {result.took_s / 60:.1f} minutes"
+    yield f"- `python -m {command}`, {result.measured[:10]}, {result.took_s / 60:.1f} minutes"
     for table in result.tables:
         yield f"\n{table.caption}:\n"
         yield markdown(table)
     if result.notes:
         yield "\n" + " ".join(result.notes)
-    if name == "segment_length":
-        yield f"\n### Why the default is what it is\n\n{why_the_default(result)}"
 
 
 if __name__ == "__main__":

@@ -13,10 +13,11 @@ import sys
 import tempfile
 import time
 import traceback
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 
-from bench.benchmarks import BENCHMARKS
+from bench.benchmarks import BENCHMARKS, Benchmark
 from bench.conditions import conditions
 from bench.results import Report, load_report, markdown, save_report, summary
 from bench.workbench import Workbench, open_workbench
@@ -24,21 +25,21 @@ from bench.workbench import Workbench, open_workbench
 RESULTS = Path(__file__).with_name("results.json")
 
 
-def main() -> int:
+def main(benchmarks: Mapping[str, Benchmark] = BENCHMARKS, results: Path = RESULTS) -> int:
     """Run the benchmarks asked for; 1 when one of them failed, which does not keep the others from running."""
-    asked = _arguments()
-    out: Path = asked.out or (_quick_results() if asked.quick else RESULTS)
-    names = [name for name in BENCHMARKS if name in asked.only] if asked.only else list(BENCHMARKS)
+    asked = _arguments(benchmarks, results)
+    out: Path = asked.out or (_quick_results(results) if asked.quick else results)
+    names = [name for name in benchmarks if name in asked.only] if asked.only else list(benchmarks)
     with open_workbench(quick=asked.quick, given=asked.source) as bench:
         report = Report(
             quick=asked.quick, date=_now(), load_before=round(os.getloadavg()[0], 2), conditions=conditions()
         )
         earlier = load_report(out) if asked.only and out.exists() else None
-        report = report.kept_from(earlier, BENCHMARKS)
+        report = report.kept_from(earlier, benchmarks)
         failed: list[str] = []
         for name in names:
             try:
-                report = _with(report, name, bench)
+                report = _with(report, name, benchmarks[name], bench).kept_from(None, benchmarks)
             except Exception:  # reported, and the exit code tells; the others are still worth running
                 traceback.print_exc()
                 failed.append(name)
@@ -53,23 +54,23 @@ def main() -> int:
     return 1 if failed else 0
 
 
-def _with(report: Report, name: str, bench: Workbench) -> Report:
+def _with(report: Report, name: str, benchmark: Benchmark, bench: Workbench) -> Report:
     """Run one benchmark and return the report with its result."""
-    bench.say(f"{name}: {BENCHMARKS[name].title}")
+    bench.say(f"{name}: {benchmark.title}")
     started = time.monotonic()
-    result = BENCHMARKS[name].run(bench)
+    result = benchmark.run(bench)
     took_s = round(time.monotonic() - started, 1)
     known = report.benchmarks | {name: result.model_copy(update={"measured": _now(), "took_s": took_s})}
-    return report.model_copy(update={"benchmarks": {each: known[each] for each in BENCHMARKS if each in known}})
+    return report.model_copy(update={"benchmarks": known})
 
 
-def _arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="python -m bench.run", description="Measure whole jobs against plain ffmpeg.")
+def _arguments(benchmarks: Mapping[str, Benchmark], results: Path) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description="Measure, and write down what was found.")
     parser.add_argument(
         "--quick", action="store_true", help="tiny inputs: proves that it runs, the figures mean nothing"
     )
-    parser.add_argument("--only", nargs="+", metavar="NAME", choices=list(BENCHMARKS), help=", ".join(BENCHMARKS))
-    parser.add_argument("--out", type=Path, help=f"where to write; {RESULTS.name} beside this file, not with --quick")
+    parser.add_argument("--only", nargs="+", metavar="NAME", choices=list(benchmarks), help=", ".join(benchmarks))
+    parser.add_argument("--out", type=Path, help=f"where to write; {results.name} beside this file, not with --quick")
     parser.add_argument("--source", type=Path, help="encode the first minute of this instead of the usual sources")
     asked = parser.parse_args()
     if asked.source is not None and not asked.source.is_file():
@@ -79,9 +80,9 @@ def _arguments() -> argparse.Namespace:
     return asked
 
 
-def _quick_results() -> Path:
+def _quick_results(results: Path) -> Path:
     """Quick figures must not be taken for real ones: they go elsewhere."""
-    return Path(tempfile.gettempdir()) / "reelmill-bench-quick.json"
+    return Path(tempfile.gettempdir()) / f"reelmill-{results.stem}-quick.json"
 
 
 def _now() -> str:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections import deque
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import cast
 
 from av.error import FFmpegError
@@ -13,6 +15,8 @@ from av.video.stream import VideoStream
 from reelmill.media.packets import PayloadDigest
 
 _PACKETS_AFTER = 4
+_MOST_AHEAD = 16
+"""Joins whose packets are kept until they are decoded."""
 
 
 class JoinDecoder:
@@ -22,8 +26,10 @@ class JoinDecoder:
     decoding. The packets since the last keyframe are kept, so that nothing is read or sought twice.
     """
 
-    def __init__(self, stream: VideoStream, first_packets: Iterable[int]):
+    def __init__(self, stream: VideoStream, first_packets: Iterable[int], pool: ThreadPoolExecutor):
         self._stream = stream
+        self._pool = pool
+        self._decoding: deque[Future[list[str]]] = deque()
         self._joins = set(first_packets)
         self._since_keyframe: list[Packet[VideoStream]] = []
         self._at_join: list[Packet[VideoStream]] = []
@@ -45,8 +51,6 @@ class JoinDecoder:
                 self._decode()
             self._at_join = [*self._since_keyframe, packet]
             self._after = 1
-            if not packet.is_keyframe:
-                self._report(packet, "it does not begin with a keyframe")
         elif self._after:
             self._at_join.append(packet)
             self._after += 1
@@ -63,36 +67,50 @@ class JoinDecoder:
         self.digests.append(self._digest.finish())
         if self._after:
             self._decode()
+        self._collect(0)
         missing = sum(join >= self._number for join in self._joins)
         if missing:
             self.wrong.append(f"{missing} joins are missing: the file ends before them")
 
     def _decode(self) -> None:
-        """Decode the packets kept for one join: every frame from the join on must come out whole."""
+        """Have the packets kept for one join decoded, beside reading on."""
         packets, after = self._at_join, self._after
         self._at_join, self._after = [], 0
         self.checked += 1
-        join = packets[-after]
-        template = self._stream.codec_context
-        decoder = cast(VideoCodecContext, VideoCodecContext.create(template.codec.name, "r"))
-        decoder.extradata = template.extradata
-        decoder.options = {"err_detect": "explode"}
-        before, behind = 0, 0
-        try:
-            for packet in (*packets, None):
-                for frame in decoder.decode(packet):  # pyright: ignore[reportUnknownMemberType]
-                    if frame.is_corrupt:
-                        self._report(join, "a frame beside it is corrupt")
-                    late = frame.dts is not None and join.dts is not None and frame.dts >= join.dts
-                    before, behind = before + (not late), behind + late
-        except FFmpegError as error:
-            self._report(join, f"decoding failed: {error}")
-            return
-        if before + behind < after + 1:
-            self._report(join, f"{before + behind} frames came out of {len(packets)} packets")
+        self._decoding.append(self._pool.submit(_complaints, self._stream, packets, after))
+        self._collect(_MOST_AHEAD)
 
-    def _report(self, join: Packet[VideoStream], what: str) -> None:
-        time = join.pts if join.pts is not None else join.dts
-        base = self._stream.time_base
-        at = f"{float(time * base):.3f} s" if time is not None and base is not None else f"packet {self._number}"
-        self.wrong.append(f"join at {at}: {what}")
+    def _collect(self, left: int) -> None:
+        """Take what came of the joins, in their order, until so many are left."""
+        while len(self._decoding) > left:
+            self.wrong += self._decoding.popleft().result()
+
+
+def _complaints(stream: VideoStream, packets: Sequence[Packet[VideoStream]], after: int) -> list[str]:
+    """Return what is wrong with a join before the last `after` packets: from there on every frame must be whole."""
+    join, time_base = packets[-after], stream.time_base
+    time = join.pts if join.pts is not None else join.dts
+    where = f"join at {float(time * time_base):.3f} s" if time is not None and time_base is not None else "a join"
+    return [f"{where}: {what}" for what in _wrong(stream, packets, after)]
+
+
+def _wrong(stream: VideoStream, packets: Sequence[Packet[VideoStream]], after: int) -> Iterator[str]:
+    join, template = packets[-after], stream.codec_context
+    if not join.is_keyframe:
+        yield "it does not begin with a keyframe"
+    decoder = cast(VideoCodecContext, VideoCodecContext.create(template.codec.name, "r"))
+    decoder.extradata = template.extradata
+    decoder.options = {"err_detect": "explode"}
+    before, behind = 0, 0
+    try:
+        for packet in (*packets, None):
+            for frame in decoder.decode(packet):  # pyright: ignore[reportUnknownMemberType]
+                if frame.is_corrupt:
+                    yield "a frame beside it is corrupt"
+                late = frame.dts is not None and join.dts is not None and frame.dts >= join.dts
+                before, behind = before + (not late), behind + late
+    except FFmpegError as error:
+        yield f"decoding failed: {error}"
+        return
+    if before + behind < after + 1:
+        yield f"{before + behind} frames came out of {len(packets)} packets"

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from array import array
 from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from fractions import Fraction
 from itertools import accumulate, pairwise, zip_longest
+from math import lcm
 from pathlib import Path
 from typing import cast
 
@@ -25,6 +27,7 @@ from reelmill.media.source import Colour, VideoStream
 from reelmill.media.streams import describe_streams, first_frame
 from reelmill.planning.plan import LeftOut, OutputPlan, Plan, TrackRendition, VideoRendition
 from reelmill.records import PieceRecord, TrackRecord
+from reelmill.settings import settings
 from reelmill.storage.digests import file_digest
 
 _TRACK_START_SLACK_S = 0.03
@@ -86,7 +89,7 @@ def read_output(path: Path, joins: Sequence[int], *, in_order: bool) -> Found:
     """Read every packet once. With `in_order` frames are stored as they are shown: the reader need not guess."""
     found = Found()
     demuxer = demuxer_of(path)
-    with open_container(path, demuxer) as container:
+    with open_container(path, demuxer) as container, ThreadPoolExecutor(settings().workers) as pool:
         for stream in container.streams:
             found.kinds.append(stream.type)
             found.codecs.append(stream.codec_context.codec.canonical_name if stream.codec_context else "none")
@@ -96,7 +99,7 @@ def read_output(path: Path, joins: Sequence[int], *, in_order: bool) -> Found:
         video = next(iter(container.streams.video), None)
         if video is not None:
             found.video_base = video.time_base or Fraction(1)
-            found.joins = JoinDecoder(video, joins)
+            found.joins = JoinDecoder(video, joins, pool)
         spans: dict[int, tuple[int, int]] = {}
         for packet in container.demux():
             time = packet.dts if in_order or packet.pts is None else packet.pts
@@ -183,8 +186,10 @@ def _check_times(found: Found, video: VideoRendition, expected: array[int]) -> C
     ascending = all(earlier < later for earlier, later in pairwise(times))
     if not ascending or len(times) != len(expected) or not times:
         return Check(name="times", passed=False, found="two frames have one time, or frames are missing")
-    shift = times[0] * base - expected[0] * video.time_base
-    worst = max(abs(t * base - e * video.time_base - shift) for t, e in zip(times, expected, strict=True))
+    parts = lcm(base.denominator, video.time_base.denominator)  # of a second: integers are much faster than fractions
+    tick, planned_tick = int(base * parts), int(video.time_base * parts)
+    off = [time * tick - wanted * planned_tick for time, wanted in zip(times, expected, strict=True)]
+    worst = Fraction(max(abs(each - off[0]) for each in off), parts)
     # Both the first time, which the shift is read from, and every other may be rounded by half a tick.
     slack = (base if (video.time_base / base).denominator != 1 else Fraction(0)) + 2 * _MICROSECOND
     return Check(
