@@ -15,7 +15,7 @@ from av.video.stream import VideoStream
 from reelmill.media.packets import PayloadDigest
 
 _PACKETS_AFTER = 4
-_MOST_AHEAD = 16
+_MOST_AHEAD = 4
 """Joins whose packets are kept until they are decoded."""
 
 
