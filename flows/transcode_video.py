@@ -34,6 +34,7 @@ from reelmill.storage.store import Draft
 from reelmill.workspace import Workspace, open_workspace, refuse_full_disk
 from tasks.cataloging import JobLog
 from tasks.dispatch import Dispatcher, dispatching
+from tasks.fan_out import FanOut, check_fan_out
 from tasks.following import Followers
 from tasks.gathering import Gathered
 from tasks.pictures import make_pictures, take_stills
@@ -52,11 +53,12 @@ from tasks.transcoding import (
 Submission = Callable[[], PrefectFuture[Any]]
 
 
-@flow(name="transcode-video", flow_run_name=run_name("transcode"), persist_result=False)
+@flow(name="transcode-video", flow_run_name=run_name("transcode"), persist_result=False, task_runner=FanOut())
 def transcode_video(job: TranscodeJob) -> Manifest:
     """Turn one video into every format asked for, and prove that no frame was lost."""
     started = time.monotonic()
     attempt = uuid.uuid4().hex
+    check_fan_out()
     accepted = accept_job(job)
     ledger = ledger_for(job, accepted.sources)
     log = JobLog(accepted, attempt, ledger)
@@ -173,7 +175,7 @@ def _encode_and_merge(accepted: AcceptedJob, plan: Plan, workspace: Workspace, d
     tracks = [(each.cost, ("track", each.id, 0)) for each in plan.tracks]
     pieces = [(task.cost, ("encode", task.name, task.segment)) for task in plan.order]
     taken = [(each.cost, ("stills", "", each.number)) for each in stills]
-    workers, check = accepted.job.workers or settings().workers, partial(refuse_overspent, attempt)
+    workers, check = accepted.job.workers or settings().tasks_at_once, partial(refuse_overspent, attempt)
     with dispatching(attempt, plan.source.name, workers, check=check) as work:
         for _, key in sorted([*pieces, *tracks, *taken], key=lambda costed: -costed[0]):
             work.add(key, submit(*key))

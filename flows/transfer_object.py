@@ -17,14 +17,16 @@ from reelmill.transfer.job import TransferJob, accept_transfer
 from reelmill.transfer.report import TransferReport
 from reelmill.transfer.running import Transfer, open_transfer
 from tasks.dispatch import dispatching
+from tasks.fan_out import FanOut, check_fan_out
 from tasks.runs import lock_wait_s, run_name
 from tasks.transferring import complete_and_verify, copy_batch, plan_parts, show_report
 
 
-@flow(name="transfer-object", flow_run_name=run_name("transfer"), persist_result=False)
+@flow(name="transfer-object", flow_run_name=run_name("transfer"), persist_result=False, task_runner=FanOut())
 def transfer_object(job: TransferJob) -> TransferReport:
     """Copy an object, or everything below a prefix, and prove that the copy is the source."""
     attempt = uuid.uuid4().hex
+    check_fan_out()
     accepted = accept_transfer(job)
     plan = plan_parts(accepted)
     complete = complete_and_verify.with_options(retries=settings().retries)
@@ -41,6 +43,8 @@ def _copy_all(transfer: Transfer) -> None:
     """Run every batch, as many at a time as there are streams; objects are completed as their last part comes."""
     accepted, numbers = transfer.accepted, itertools.count()
     copy = copy_batch.with_options(retries=settings().retries)
+    if settings().fan_out == "dask":
+        accepted = accepted.one_of(accepted.streams)
 
     def add_more() -> None:
         while work.has_room and (batch := transfer.next_batch()) is not None:

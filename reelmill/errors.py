@@ -18,6 +18,7 @@
     │   ├── StoreThrottled     it asked for fewer requests, longer than was waited: retried
     │   ├── StoreUnreachable   nothing answers at its address: retried
     │   └── StoreConflict      an object is not, or no longer, what a conditional request expected
+    ├── ClusterFailed          the Dask cluster can't be started or reached, or lost a task again and again: retried
     ├── QualityTooLow          a segment is not as good as the profile wants it
     ├── SegmentInexact         a piece is not the frames the plan says: the source is decoded once and planned again
     ├── VerifyFailed           an output is not what the plan says: nothing is published
@@ -275,6 +276,13 @@ class StoreConflict(StoreFailed):
     """An object was made, changed or removed by somebody else meanwhile."""
 
     retryable = False
+
+
+class ClusterFailed(ReelmillError):
+    """The Dask cluster can't be started or reached, or its workers died of one task again and again."""
+
+    exit_code = 3
+    retryable = True
 
 
 class QualityTooLow(ReelmillError):

@@ -273,7 +273,7 @@ def _looked_at(each: Probed, plan: Plan, number: int) -> Probed:
 
 def _plan(accepted: AcceptedJob, probed: Sequence[Probed], whole_because: str | None) -> Plan:
     job, limits = accepted.job, settings()
-    return make_plan(
+    plan = make_plan(
         job_key=accepted.key,
         base_name=job.base_name,
         source=probed[0].source,
@@ -281,7 +281,7 @@ def _plan(accepted: AcceptedJob, probed: Sequence[Probed], whole_because: str | 
         more=probed[1:],
         profile=accepted.profile,
         formats=accepted.formats,
-        workers=job.workers or limits.workers,
+        workers=job.workers or limits.tasks_at_once,
         segment_s=job.segment_s,
         default_segment_s=limits.segment_s,
         most_encode_tasks=limits.max_encode_tasks,
@@ -290,3 +290,6 @@ def _plan(accepted: AcceptedJob, probed: Sequence[Probed], whole_because: str | 
         font=accepted.font,
         subtitles=accepted.subtitles,
     )
+    if limits.fan_out == "dask":  # the workers are many machines, and an encoder has the cores of one
+        return plan.model_copy(update={"encoder_threads": min(plan.encoder_threads, limits.workers)})
+    return plan

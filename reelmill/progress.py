@@ -60,6 +60,11 @@ class ProgressBoard:
             if task not in self._finished:
                 self._counts[task] = count
 
+    def counts(self) -> dict[str, int]:
+        """Return how much each task has done so far."""
+        with self._lock:
+            return dict(self._counts)
+
     def finish(self, task: str, count: int, *, kept: bool = False) -> None:
         """Note that a task is done; with `kept` it was done by an earlier run."""
         with self._lock:

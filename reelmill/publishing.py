@@ -15,7 +15,7 @@ from reelmill.storage.at_once import at_once
 from reelmill.storage.location import Location
 from reelmill.storage.opening import open_store
 from reelmill.storage.store import Draft, Staged, Store, leaves_to_sweep
-from reelmill.workspace import Workspace
+from reelmill.workspace import Workspace, scratch_folder
 
 RESULT_FILE = "result.json"
 Whole = TypeVar("Whole", bound=Result)
@@ -88,6 +88,16 @@ def draft_for(
         finally:
             with leaves_to_sweep(f"outputs without a manifest in {output}"):
                 take_back()
+
+
+@contextmanager
+def draft_at_hand(draft: Draft) -> Generator[Draft]:
+    """Give the draft with a folder of this machine: its own, or one for now when another machine runs the flow."""
+    if draft.folder.is_dir():
+        yield draft
+        return
+    with scratch_folder() as folder:
+        yield draft.elsewhere(folder)
 
 
 def publish(

@@ -20,8 +20,9 @@ from pydantic import (
     StringConstraints,
     field_validator,
 )
-from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+from pydantic_settings import NoDecode, SettingsConfigDict
 
+from reelmill.fan_out_settings import FanOutSettings
 from reelmill.formats import FormatName
 
 
@@ -57,7 +58,7 @@ class StoreSettings(BaseModel):
 StoreName = Annotated[str, StringConstraints(pattern=r"^[a-z0-9]{1,32}$")]
 
 
-class Settings(BaseSettings):
+class Settings(FanOutSettings):
     """What may differ from machine to machine; a job gives the same result under any of it."""
 
     model_config = SettingsConfigDict(env_prefix="REELMILL_", frozen=True, extra="ignore")
@@ -105,7 +106,7 @@ class Settings(BaseSettings):
         description="Folder or `s3://bucket/prefix` that every output must be in, and the default for outputs; "
         "anywhere when unset",
     )
-    workers: PositiveInt = Field(default_factory=_usable_cores, description="ffmpeg processes at once")
+    workers: PositiveInt = Field(default_factory=_usable_cores, description="ffmpeg processes at once on a machine")
     segment_s: PositiveFloat = Field(default=30.0, description="Length aimed at for a segment, in seconds")
     max_encode_tasks: PositiveInt = Field(
         default=1000, description="Most encode tasks of one job (segments x renditions)"
@@ -256,6 +257,11 @@ class Settings(BaseSettings):
         description="Notification block of Prefect that alarms go to instead, such as `slack-webhook/ops` "
         "or `sendgrid-email/ops`",
     )
+
+    @property
+    def tasks_at_once(self) -> int:
+        """How many tasks of a job run at once, unless the job says it."""
+        return self.workers if self.fan_out == "threads" else self.dask_maximum
 
     @field_validator(
         "post_process",

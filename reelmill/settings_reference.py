@@ -5,6 +5,7 @@ Run as a module it prints the page.
 
 from __future__ import annotations
 
+import json
 import sys
 from collections.abc import Iterable
 from typing import cast
@@ -37,6 +38,13 @@ What they are for, and which ones matter: [object storage](object-storage.md).
 
 """
 
+_FAN_OUT = """
+## Where tasks run
+
+What it takes, and what was tried: [fan-out](fan-out.md).
+
+"""
+
 _PRICES = """
 ## Prices
 
@@ -59,6 +67,7 @@ When they are raised: [alarms](service.md#alarms).
 """
 
 _OF_OBJECT_STORAGE = ("s3_", "stores", "source_cache_")
+_OF_FAN_OUT = ("fan_out", "dask_")
 _OF_PRICES = "price_"
 _OF_INTAKE = ("intake_", "mirror_")
 _OF_ALARMS = "alarm_"
@@ -69,6 +78,7 @@ def settings_reference() -> str:
     """Return the text of docs/settings.md: the same on every machine."""
     sections = (
         (_OBJECT_STORAGE, _OF_OBJECT_STORAGE),
+        (_FAN_OUT, _OF_FAN_OUT),
         (_PRICES, _OF_PRICES),
         (_INTAKE, _OF_INTAKE),
         (_ALARMS, _OF_ALARMS),
@@ -90,7 +100,7 @@ def _row(name: str, field: FieldInfo) -> str:
 def _default(name: str, field: FieldInfo) -> str:
     if field.default_factory is not None:
         return _DEFAULTS_OF_THE_MACHINE[name]
-    if field.default is None or field.default == ():
+    if field.default is None or field.default in ((), {}):
         return "unset"
     return f"`{_as_typed(field.default)}`"
 
@@ -99,6 +109,8 @@ def _as_typed(value: object) -> str:
     """Return the value as it would be written in the environment."""
     if isinstance(value, bool):
         return str(value).lower()
+    if isinstance(value, dict):
+        return json.dumps(value)
     if isinstance(value, tuple):
         return ",".join(map(str, cast("tuple[object, ...]", value)))
     return str(int(value) if isinstance(value, float) and value.is_integer() else value)

@@ -7,16 +7,29 @@ format whose last piece is done - need not queue behind what can wait.
 from __future__ import annotations
 
 import queue
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Generator, Hashable, Iterator
 from contextlib import contextmanager
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, Protocol, TypeVar, runtime_checkable
 
 from prefect.futures import PrefectFuture
 
 from reelmill.media.tool_jobs import cancel_job
 from reelmill.progress import board, drop_board
 from tasks.reporting import ProgressReporter
+
+_LOST_OFTEN = 3
+
+
+@runtime_checkable
+class MayBeLost(Protocol):
+    """A future of a task that runs elsewhere."""
+
+    @property
+    def was_lost(self) -> bool:
+        """Whether nobody will ever know what became of the task."""
+        ...
+
 
 Key = TypeVar("Key", bound=Hashable)
 
@@ -33,7 +46,8 @@ class Dispatcher(Generic[Key]):
         self._every_s = every_s
         self._waiting: deque[tuple[Key, Callable[[], PrefectFuture]]] = deque()
         self._running: dict[Key, PrefectFuture] = {}
-        self._done: queue.SimpleQueue[Key] = queue.SimpleQueue()
+        self._lost: Counter[Key] = Counter()
+        self._done: queue.SimpleQueue[tuple[Key, Callable[[], PrefectFuture]]] = queue.SimpleQueue()
 
     def add(self, key: Key, submit: Callable[[], PrefectFuture], *, first: bool = False) -> None:
         """Queue a submission under its key; with `first` before all others that have not started."""
@@ -51,18 +65,26 @@ class Dispatcher(Generic[Key]):
             future.wait()
 
     def __iter__(self) -> Iterator[tuple[Key, PrefectFuture]]:
-        """Yield each key with its finished future until nothing is left; more may be added meanwhile."""
+        """Yield each key with its finished future until nothing is left; more may be added meanwhile.
+
+        A task that was lost is submitted again, three times.
+        """
         while self._waiting or self._running:
             while self._waiting and len(self._running) < self._at_once:
                 key, submit = self._waiting.popleft()
                 future = self._running[key] = submit()
-                future.add_done_callback(lambda _, key=key: self._done.put(key))
+                future.add_done_callback(lambda _, done=(key, submit): self._done.put(done))
             try:
-                key = self._done.get(timeout=self._every_s)
+                key, submit = self._done.get(timeout=self._every_s)
             except queue.Empty:
                 self._on_wait()
                 continue
-            yield key, self._running.pop(key)
+            future = self._running.pop(key)
+            if isinstance(future, MayBeLost) and future.was_lost and self._lost[key] < _LOST_OFTEN:
+                self._lost[key] += 1
+                self.add(key, submit, first=True)
+                continue
+            yield key, future
             self._on_wait()
 
 

@@ -10,6 +10,7 @@ from reelmill.media.source import Source
 from reelmill.pictures.making import make_pictures as make_set
 from reelmill.pictures.stills import take_stills as take
 from reelmill.planning.picture_plan import PictureSet, PicturesPlan, Stills
+from reelmill.publishing import draft_at_hand
 from reelmill.records import StillsRecord
 from reelmill.storage.at_once import at_once
 from reelmill.storage.store import Draft, Staged
@@ -30,6 +31,7 @@ def make_pictures(
     pictures: PictureSet, stills: list[StillsRecord], workspace: Workspace, draft: Draft, attempt: str
 ) -> tuple[PictureReport, tuple[Staged, ...]]:
     """Make one kind of pictures, open them again, and have them ready to be published."""
-    out = draft.folder / pictures.file_name
-    report = make_set(pictures, stills, workspace=workspace, out=out, attempt=attempt)
-    return report, tuple(at_once(lambda each: draft.stage(each.file_name, each.sha256), report.stored))
+    with draft_at_hand(draft) as mine:
+        out = mine.folder / pictures.file_name
+        report = make_set(pictures, stills, workspace=workspace, out=out, attempt=attempt)
+        return report, tuple(at_once(lambda each: mine.stage(each.file_name, each.sha256), report.stored))

@@ -29,6 +29,7 @@ from reelmill.planning.plan import Encode, OutputPlan, Plan, TrackRendition
 from reelmill.preparing import AcceptedJob, probe_job, refuse_outdated, with_subtitles
 from reelmill.profiles.quality import QualitySettings
 from reelmill.progress import board
+from reelmill.publishing import draft_at_hand
 from reelmill.publishing import publish as publish_outputs
 from reelmill.records import PieceRecord, QualityRecord, TrackRecord
 from reelmill.storage.at_once import at_once
@@ -103,10 +104,10 @@ def merge_output(
     attempt: str,
 ) -> tuple[OutputReport, tuple[Staged, ...]]:
     """Join one output, open it again, compare it with the plan, and have it ready to be published."""
-    draft.folder.mkdir(parents=True, exist_ok=True)
-    out = draft.folder / output.file_name
-    report = (_package if output.package else _merge)(plan, output, pieces, tracks, workspace, out, attempt)
-    return report, tuple(at_once(lambda each: draft.stage(each.file_name, each.sha256), report.stored))
+    with draft_at_hand(draft) as mine:
+        out = mine.folder / output.file_name
+        report = (_package if output.package else _merge)(plan, output, pieces, tracks, workspace, out, attempt)
+        return report, tuple(at_once(lambda each: mine.stage(each.file_name, each.sha256), report.stored))
 
 
 def _merge(

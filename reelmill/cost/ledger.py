@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Generator, Iterable, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -28,8 +29,11 @@ class Run:
 class Note:
     """What one run tells a ledger of itself; without a ledger nothing."""
 
-    def __init__(self, ledger: Ledger | None):
+    def __init__(self, ledger: Ledger | None, work: str | Mapping[str, float], segment: int | None):
         self._ledger = ledger
+        self.work = work
+        self.segment = segment
+        self.began_s = time.monotonic()
         self.took: tuple[float, float] | None = None
 
     def at_work(self, cpu_s: float) -> None:
@@ -66,9 +70,10 @@ class Ledger:
         self, work: str | Mapping[str, float], segment: int | None, cpu_s: float, wall_s: float, *, failed: bool
     ) -> None:
         """Note what a run took; with several works, each with its weight, it is divided among them without a rest."""
-        weights = {work: 1.0} if isinstance(work, str) else work
-        cpu, wall = (divided(billed_tenths(each), list(weights.values())) for each in (cpu_s, wall_s))
-        runs = [Run(name, segment, cpu[n], wall[n], failed) for n, name in enumerate(weights)]
+        self.add(_divided(work, segment, cpu_s, wall_s, failed=failed))
+
+    def add(self, runs: Iterable[Run]) -> None:
+        """Take runs that another ledger noted, that of another process."""
         with self._lock:
             self._runs += runs
 
@@ -76,6 +81,17 @@ class Ledger:
     def runs(self) -> list[Run]:
         with self._lock:
             return list(self._runs)
+
+    def unfinished(self) -> list[Run]:
+        """Return what is at work here as the runs that it would be if it were killed now."""
+        with self._lock:
+            at_work = [(note, cpu_s) for note, cpu_s in self._at_work.items() if isinstance(note, Note)]
+        now_s = time.monotonic()
+        return [
+            run
+            for note, cpu_s in at_work
+            for run in _divided(note.work, note.segment, cpu_s, now_s - note.began_s, failed=True)
+        ]
 
     @property
     def nanos(self) -> int:
@@ -98,12 +114,25 @@ class Ledger:
             )
 
 
+def _divided(
+    work: str | Mapping[str, float], segment: int | None, cpu_s: float, wall_s: float, *, failed: bool
+) -> list[Run]:
+    weights = {work: 1.0} if isinstance(work, str) else work
+    cpu, wall = (divided(billed_tenths(each), list(weights.values())) for each in (cpu_s, wall_s))
+    return [Run(name, segment, cpu[n], wall[n], failed) for n, name in enumerate(weights)]
+
+
 _ledgers: dict[str, Ledger] = {}
 
 
 def open_ledger(attempt: str, ledger: Ledger) -> None:
     """Have `ledger` note the runs of an attempt in this process, until it is closed. One may have many attempts."""
     _ledgers[attempt] = ledger
+
+
+def ledger_of(attempt: str) -> Ledger | None:
+    """Return the ledger that is open for an attempt in this process."""
+    return _ledgers.get(attempt)
 
 
 def share_ledger(attempt: str, other: str) -> None:
@@ -122,7 +151,7 @@ def refuse_overspent(attempt: str) -> None:
 def noted(attempt: str, work: str | Mapping[str, float], segment: int | None) -> Generator[Note]:
     """Give what a run tells of itself, and put it into the ledger of the attempt; as failed when the block fails."""
     ledger, failed = _ledgers.get(attempt), True
-    note = Note(ledger)
+    note = Note(ledger, work, segment)
     try:
         yield note
         failed = False

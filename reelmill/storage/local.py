@@ -182,6 +182,11 @@ class LocalDraft:
     output: Path
     folder: Path
 
+    def elsewhere(self, folder: Path) -> LocalDraft:
+        raise StoreFailed(
+            f"{self.output} is not a folder of this machine: with workers on others, results need a bucket"
+        )
+
     def stage(self, key: str, sha256: str) -> Staged:
         file = self.folder / key
         sync(file)

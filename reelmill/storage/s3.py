@@ -10,7 +10,7 @@ import shutil
 from collections.abc import Callable, Generator, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import partial
 from pathlib import Path
@@ -226,6 +226,9 @@ class S3Draft:
     folder: Path
     job_key: str
     ledger: Store
+
+    def elsewhere(self, folder: Path) -> S3Draft:
+        return replace(self, folder=folder)
 
     def stage(self, key: str, sha256: str) -> Staged:
         file = self.folder / key

@@ -140,6 +140,10 @@ class Draft(Protocol):
         """Folder of this machine to write outputs into, before they are staged."""
         ...
 
+    def elsewhere(self, folder: Path) -> Draft:
+        """Return the draft for a machine that has not its folder, with `folder` instead. StoreFailed where it must."""
+        ...
+
     def stage(self, key: str, sha256: str) -> Staged:
         """Put the file of that name into the store, still unseen."""
         ...

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
@@ -76,6 +76,10 @@ class AcceptedTransfer:
     """None where it is to be chosen."""
     bytes_per_s: int | None
     streams: int
+
+    def one_of(self, processes: int) -> AcceptedTransfer:
+        """Return the transfer as each of so many processes does it at once, with its share of the rate."""
+        return self if self.bytes_per_s is None else replace(self, bytes_per_s=max(self.bytes_per_s // processes, 1))
 
     @property
     def key(self) -> str:

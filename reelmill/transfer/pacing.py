@@ -11,8 +11,7 @@ _BURST_S = 0.25
 class Pacer:
     """A bucket of bytes that fills at `bytes_per_s`; who takes more than is in it waits. None lets everything pass.
 
-    What is over after a quarter of a second of rest is lost, so that no burst makes up for it. A pacer is one
-    process's: where Dask copies on several machines each has its own.
+    What is over after a quarter of a second of rest is lost, so that no burst makes up for it.
     """
 
     def __init__(self, bytes_per_s: float | None):

@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from reelmill.cost.estimate import estimate_cost, kinds_in
-from reelmill.cost.ledger import Ledger
+from reelmill.cost.ledger import Ledger, close_ledger, noted, open_ledger
 from reelmill.cost.prices import Prices, amount_of, billed_tenths, divided, money_text, nanos_of, off_percent, shares
 from reelmill.cost.report import JobCost, cost_text, job_cost
 from reelmill.cost.speeds import Kind, Speed, default_speed, kind_of_video, mux_of, size_class
@@ -250,6 +250,21 @@ def test_budget_counts_what_is_at_work_until_it_ends():
     ledger.leave(run)
     ledger.refuse_overspent()
     assert ledger.runs == []
+
+
+def test_what_is_at_work_is_known_as_the_runs_that_it_would_be_if_it_died_now():
+    ledger = Ledger(PRICES)
+    open_ledger("attempt", ledger)
+    with noted("attempt", {VIDEO: 3.0, SOUND: 1.0}, 2) as note:
+        note.at_work(0.8)
+        assert [(each.work, each.segment, each.cpu_tenths, each.failed) for each in ledger.unfinished()] == [
+            (VIDEO, 2, 6, True), (SOUND, 2, 2, True),
+        ]  # fmt: skip
+        assert ledger.runs == []
+        note.ended(0.8, 1.0)
+    close_ledger(ledger)
+    assert ledger.unfinished() == []
+    assert [each.cpu_tenths for each in ledger.runs] == [6, 2]
 
 
 @pytest.mark.parametrize(("estimated", "actual", "percent"), [(110, 100, 10.0), (50, 100, -50.0), (1, 0, None)])

@@ -12,10 +12,12 @@ from pathlib import Path
 
 import pytest
 
-from reelmill.errors import JobRejected, OutputCollision
+from reelmill.errors import JobRejected, OutputCollision, StoreFailed
 from reelmill.manifest import FILE_NAME, read_manifest
-from reelmill.publishing import finished_manifest, publish
+from reelmill.publishing import draft_at_hand, finished_manifest, publish
+from reelmill.storage.location import S3Location
 from reelmill.storage.opening import open_store
+from reelmill.storage.s3 import S3Draft
 from tests.live_jobs import files_below
 from tests.publishing_attempts import (
     KEY,
@@ -46,6 +48,25 @@ def test_outputs_may_be_called_what_a_file_may_be_called(output: Path):
     files = {"it's 100 % Köln [1]; $(x).mp4": b"an mp4"}
     assert run_attempt(output, files) == finished_manifest(output, KEY)
     assert set(files_below(output)) == {*files, FILE_NAME}
+
+
+def test_draft_in_a_folder_that_this_machine_has_not_is_refused(output: Path, tmp_path: Path):
+    """As on a worker that shares no disk with the machine that runs the flow."""
+    with draft_in(output) as draft:
+        with draft_at_hand(draft) as mine:
+            assert mine is draft
+        draft.folder.rename(tmp_path / "on another machine")
+        with pytest.raises(StoreFailed, match="results need a bucket"), draft_at_hand(draft):
+            pass
+
+
+def test_draft_in_a_bucket_has_a_folder_of_this_machine_for_now(tmp_path: Path):
+    draft = S3Draft(S3Location("results", "out"), tmp_path / "on another machine", KEY, open_store(tmp_path))
+    with draft_at_hand(draft) as mine:
+        folder = mine.folder
+        assert folder.is_dir()
+    assert not folder.exists()
+    assert not draft.folder.exists()
 
 
 def test_who_may_read_the_outputs_may_read_the_manifest(output: Path):

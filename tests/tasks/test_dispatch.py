@@ -178,6 +178,31 @@ def test_submission_that_fails_is_not_waited_for(crew: Crew):
     assert [key for key, _ in work] == ["a"]
 
 
+class LostFuture(Future[str]):
+    """What becomes of a task whose scheduler was started again: done, and nobody knows how."""
+
+    was_lost = True
+
+
+@pytest.mark.parametrize(("losses", "comes_back"), [(1, False), (3, False), (4, True)])
+def test_lost_work_is_done_again_three_times(losses: int, comes_back: bool, crew: Crew):
+    submitted: list[str] = []
+
+    def submit() -> Any:
+        submitted.append("a")
+        if len(submitted) > losses:
+            return crew.submission("a")()
+        future = LostFuture()
+        future.cancel()
+        return future
+
+    work = dispatcher(1)
+    work.add("a", submit)
+    [(key, future)] = list(work)
+    assert (key, isinstance(future, LostFuture)) == ("a", comes_back)
+    assert len(submitted) == min(losses + 1, 4)
+
+
 def test_somebody_is_told_after_each_result_was_dealt_with(crew: Crew):
     told: list[int] = []
     done: list[str] = []
