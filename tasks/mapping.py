@@ -25,6 +25,7 @@ from reelmill.storage.location import Location
 from reelmill.workspace import Workspace, open_workspace
 from tasks import s3_credentials as s3_credentials
 from tasks.dispatch import dispatching
+from tasks.fan_out import check_fan_out
 from tasks.retrying import RETRY
 from tasks.runs import lock_wait_s
 
@@ -75,6 +76,7 @@ def map_and_combine(
     what the two functions return. The same portions again, for the same output, are the same job: it goes on where it
     was, and one that is finished is not done again. OutputCollision, JobRunning, and what the functions raise.
     """
+    check_fan_out()
     attempt, key, output = uuid.uuid4().hex, content_key(*(each.key for each in portions)), job.output_location
     if (whole := finished_result(result, output, key)) is not None:
         return whole
@@ -100,7 +102,7 @@ def _map_all(
     progress, records = board(attempt), dict[int, Made]()
     progress.begin(sum(each.size_bytes for each in portions), len(portions), step="map", unit="bytes")
     submit = map_portion.with_options(retries=settings().retries).submit
-    with dispatching(attempt, PurePosixPath(source).name, settings().workers) as tasks:
+    with dispatching(attempt, PurePosixPath(source).name, settings().tasks_at_once) as tasks:
         for number, portion in sorted(enumerate(portions), key=lambda each: -each[1].size_bytes):
             tasks.add(number, partial(submit, work, made, portion, workspace, attempt))
         for number, future in tasks:
