@@ -45,7 +45,7 @@ def api(prefect_server: str) -> str:
     for _ in range(2):
         done = subprocess.run(
             [sys.executable, "-m", "deployments.apply"], cwd=ROOT, env=environment, stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=120,
+            stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=280,
         )  # fmt: skip
         assert done.returncode == 0, done.stdout
     return prefect_server

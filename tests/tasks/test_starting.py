@@ -42,17 +42,22 @@ def clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def deployed(prefect_server: str) -> None:
-    """The deployments that jobs are started by, without a worker: what is started stays scheduled."""
+def deployed(prefect_server: str) -> Iterator[None]:
+    """The deployments that jobs are started by, without a worker: what is started stays scheduled.
+
+    They go in the end: other tests deploy some of these names from a file, which doesn't take back what this one set.
+    """
+    wanted = ((transcode_video, "transcode"), (transcode_video, "on-upload"), (transfer_object, "transfer"))
     with get_client(sync_client=True) as client:
         apply_work_pool(client, yaml.safe_load(WORK_POOL.read_text()), None)
-    for name in ("transcode", "on-upload"):
-        RunnerDeployment.from_flow(
-            transcode_video, name=name, work_pool_name="reelmill", work_queue_name="normal"
-        ).apply()
-    RunnerDeployment.from_flow(
-        transfer_object, name="transfer", work_pool_name="reelmill", work_queue_name="normal"
-    ).apply()
+        made = [
+            RunnerDeployment.from_flow(flow, name=name, work_pool_name="reelmill", work_queue_name="normal").apply()
+            for flow, name in wanted
+        ]
+        yield
+        for each in made:
+            assert isinstance(each, UUID)
+            client.delete_deployment(each)
 
 
 @pytest.fixture
