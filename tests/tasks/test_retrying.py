@@ -11,6 +11,7 @@ from reelmill.errors import (
     BudgetExceeded,
     CallbackFailed,
     CatalogFailed,
+    ClusterFailed,
     HookFailed,
     InvalidWatermark,
     JobCancelled,
@@ -36,6 +37,7 @@ ARGV = ["/usr/bin/ffmpeg", "-i", "x"]
 PASSING = [
     ToolFailed(ARGV, 1, "no"), ToolStalled(ARGV, -9, ""), ToolKilled(ARGV, -9, ""), StoreFailed("x"),
     StoreThrottled("x"), StoreUnreachable("x"), CatalogFailed("x"), HookFailed("x"), CallbackFailed("x"),
+    ClusterFailed("x"),
 ]  # fmt: skip
 LASTING = [
     QualityTooLow("x"), BudgetExceeded("x"), InvalidWatermark("x"),
