@@ -54,6 +54,10 @@ class LoggedTool:
             f'case "$*" in *{shlex.quote(mark)}*) [ -e {flag} ] || {{ : > {flag}; kill -9 $$; }};; esac\n',
         )
 
+    def wait_before(self, seconds: float) -> None:
+        """Have every run wait so long before it begins."""
+        self._write(f"sleep {seconds}\n")
+
     @contextmanager
     def holding(self) -> Iterator[Callable[[], None]]:
         """Have every run that encodes video wait until the function that this gives is called, or the block ends."""

@@ -77,7 +77,7 @@ def test_refusal_is_one_line_and_exit_code_2(stores: Stores, source: S3Location,
 
 def test_interrupt_leaves_nothing_open(stores: Stores, source: S3Location, far: S3Location):
     stores.put(source / "a", CONTENT, part_bytes=PART)
-    process = start(stores, source / "a", far / "b", "--rate-limit", "4MiB", "--concurrency", "1")
+    process = start(stores, source / "a", far / "b", "--rate-limit", "1MiB", "--concurrency", "1")
     wait_for_parts(stores, far, 1)
     process.send_signal(2)
     process.communicate(timeout=60)

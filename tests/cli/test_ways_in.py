@@ -56,7 +56,7 @@ def push(port: int, event: object) -> int:
     request = urllib.request.Request(
         f"http://127.0.0.1:{port}/", json.dumps(event).encode(), {"Authorization": f"Bearer {TOKEN}"}
     )
-    with urllib.request.urlopen(request, timeout=60) as answer:
+    with urllib.request.urlopen(request, timeout=180) as answer:
         return answer.status
 
 

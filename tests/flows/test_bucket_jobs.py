@@ -183,7 +183,11 @@ from flows.transcode_video import transcode_video
 from reelmill.job import TranscodeJob
 transcode_video(TranscodeJob.model_validate_json({job!r}))
 """
-    env = os.environ | {"PREFECT_API_URL": api, "REELMILL_SCRATCH_DIR": str(settings().scratch_dir)}
+    tool = LoggedTool(tmp_path / "slow")
+    tool.wait_before(1.0)  # or all may be over before it is seen that a piece is kept
+    env = os.environ | {
+        "PREFECT_API_URL": api, "REELMILL_SCRATCH_DIR": str(settings().scratch_dir), "REELMILL_FFMPEG": str(tool.path),
+    }  # fmt: skip
     with (tmp_path / "log").open("wb") as log:
         child = subprocess.Popen([sys.executable, "-c", code], env=env, stdout=log, stderr=log, process_group=0)
         try:
