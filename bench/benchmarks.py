@@ -97,7 +97,7 @@ BENCHMARKS: dict[str, Benchmark] = {
         "A large object between two stores",
         "2 GiB from one Ceph to another, each on this machine, by `reelmill transfer` and by the tools that people use "
         "for it, each told to use 8 streams and parts of 16 MiB where it can be told. Only ours and rclone talk to two "
-        "servers by themselves; the others need a pipe or a file. Ours compares every part with what is stored, and the "
-        "whole with the source's ETag; its time includes starting Python.",
+        "servers by themselves; the others need a pipe or a file. Ours compares every part with what is stored, and "
+        "the whole with the source's ETag; its time includes starting Python.",
     ),
 }
