@@ -194,7 +194,7 @@ def at_the_end_its_runs_end(service: UpService, tool: LoggedTool, clip: Path, en
     """End `up` in the midst of a job: no process of it is left, ffmpeg neither. SIGTERM is what `down` sends."""
     tool.forget()
     with tool.holding():
-        service.submit(source=str(clip), formats=["flv"])
+        service.submit(source=str(clip), formats=["flv"], name="ended")
         wait_for(tool.encodes, within_s=120)
         code = service.end_by(ended_by, within_s=GONE_WITHIN_S)
     assert code == (-signal.SIGKILL if ended_by == signal.SIGKILL else 0)
