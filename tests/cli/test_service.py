@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import socket
 from pathlib import Path
 
@@ -13,9 +14,11 @@ from reelmill.errors import InvalidParameter
 from reelmill.manifest import read_manifest
 from reelmill.storage.opening import open_store
 from tests.ffmpeg_tool import frame_times
-from tests.live_jobs import FRAME_RATE, make_clip
+from tests.live_jobs import FRAME_RATE, LoggedTool, make_clip
 from tests.server_processes import free_port
 from tests.service import UpService, up_service, wait_for
+
+GONE_WITHIN_S = 10
 
 
 @pytest.fixture(scope="module")
@@ -46,6 +49,27 @@ def test_up_runs_a_job_and_down_leaves_nothing(tmp_path: Path, clip: Path):
         assert service.is_gone()
         assert service.status(exit_code=3)["up"] is False
         assert service.command("down") == "nothing was up\n"
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+@pytest.mark.parametrize("ended_by", [signal.SIGKILL])  # SIGTERM is what `down` sends; ^C is tried with the ways in
+def test_the_end_of_up_is_the_end_of_its_runs_and_their_ffmpeg(
+    tmp_path: Path, clip: Path, ended_by: signal.Signals, monkeypatch: pytest.MonkeyPatch
+):
+    tool = LoggedTool(tmp_path / "tool")
+    monkeypatch.setenv("REELMILL_FFMPEG", str(tool.path))
+    service = UpService(tmp_path / "service")
+    with tool.holding():
+        try:
+            process = service.start()
+            service.submit(source=str(clip), formats=["mp4"])
+            wait_for(tool.encodes, within_s=120)
+            process.send_signal(ended_by)
+            wait_for(service.is_gone, within_s=GONE_WITHIN_S)
+            assert process.wait() == (-signal.SIGKILL if ended_by == signal.SIGKILL else 0)
+        finally:
+            service.kill()
 
 
 @pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.0.2.1", "example.org"])

@@ -76,11 +76,9 @@ def test_every_way_in_makes_one_job_and_trouble_is_told(tmp_path: Path, clip: Pa
         sqs: Any = client
         url = sqs.create_queue(QueueName=bucket.bucket)["QueueUrl"]
     notify(ministack, url, bucket, prefix="in/told/")
-    tool = LoggedTool(tmp_path / "tool")
     with alarm_receiver() as (webhook, alarms), up_service(
         tmp_path / "service",
         **ministack.env(),
-        REELMILL_FFMPEG=str(tool.path),
         REELMILL_INTAKE_INBOX=f"{inbox},{bucket / 'in'}",
         REELMILL_OUTPUT_ROOT=str(bucket / "out"),
         REELMILL_INTAKE_FORMATS="mp4",
@@ -156,7 +154,8 @@ def test_every_way_in_makes_one_job_and_trouble_is_told(tmp_path: Path, clip: Pa
         )
         assert {each["payload"]["source"] for each in events_of_uploads["events"]} == set(sources)
         assert "canary" not in service.logs()
-        at_the_end_its_runs_end(service, tool, clip, signal.SIGKILL)
+        assert service.command("down") == "down\n"
+        assert service.is_gone()
 
 
 @pytest.mark.slow
