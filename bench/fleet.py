@@ -9,25 +9,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 
+from bench.fleet_run import FleetJob, Run, Task
+
 _RATE_OVER_S = 10
-
-
-@dataclass(frozen=True)
-class FleetJob:
-    """One video. `tasks_s` are the seconds of its encodes and tracks, in the order in which its run submits them.
-
-    `publish_s` is what its run does after the merge. The least `queue` is served first.
-    """
-
-    arrives_s: float
-    tasks_s: tuple[float, ...]
-    merge_s: float
-    publish_s: float = 0.0
-    queue: int = 0
-
-    @property
-    def work_s(self) -> float:
-        return sum(self.tasks_s) + self.merge_s
 
 
 @dataclass(frozen=True)
@@ -44,7 +28,8 @@ class Fleet:
     """What there is. A slot is a worker that does one task at a time.
 
     `ready` slots are there from the start, `kept` never go, others do after `idle_s` without a task. A slot that is
-    asked for is paid from then on, for `least_paid_s` at least, and takes tasks after `boot_s`.
+    asked for is paid from then on, for `least_paid_s` at least, and takes tasks after `boot_s`. With a
+    `straggler_factor` stragglers are tried a second time, as REELMILL_STRAGGLER_FACTOR has it.
     """
 
     most: int
@@ -57,6 +42,7 @@ class Fleet:
     idle_s: float = 60.0
     least_paid_s: float = 0.0
     overheads: Overheads = field(default_factory=Overheads)
+    straggler_factor: float | None = None
 
 
 @dataclass(frozen=True)
@@ -77,6 +63,9 @@ class Outcome:
     standing: tuple[tuple[float, int, int], ...]
     most_tasks_per_s: float
     """Most tasks that ended in a second, on average of ten."""
+    second_tries: int = 0
+    second_tries_first: int = 0
+    """Those of them that were done before the first."""
 
     @property
     def idle_share(self) -> float:
@@ -88,16 +77,6 @@ class Outcome:
 class _Slot:
     asked_s: float
     idle_since_s: float = 0.0
-
-
-@dataclass(eq=False)
-class _Run:
-    number: int
-    job: FleetJob
-    waiting: deque[float]
-    free_s: float = 0.0
-    """When its process is done with what it was told to submit."""
-    unfinished: int = 0
 
 
 def simulate(fleet: Fleet, jobs: Sequence[FleetJob], *, until_s: float = 0.0) -> Outcome:
@@ -115,7 +94,8 @@ class _Simulation:
         self._now = 0.0
         self._arrived: list[tuple[int, float, int]] = []
         self._running = 0
-        self._queue: deque[tuple[_Run, float]] = deque()
+        self._queue: deque[Task] = deque()
+        self._slots: dict[Task, _Slot] = {}
         self._free: deque[_Slot] = deque()
         self._watching = False
         self._up, self._busy, self._booting, self._asked = fleet.ready, 0, 0, 0
@@ -125,6 +105,7 @@ class _Simulation:
         self._ended: Counter[int] = Counter()
         self._tasks = 0
         self._standing: list[tuple[float, int, int]] = []
+        self._second_tries = self._second_tries_first = 0
 
     def run(self, until_s: float) -> Outcome:
         for number, job in enumerate(self._jobs):
@@ -142,7 +123,8 @@ class _Simulation:
         return Outcome(
             wall_s=wall_s, work_s=sum(each.work_s for each in self._jobs), busy_s=self._busy_s, paid_s=self._paid_s,
             tasks=self._tasks, done_s=tuple(self._done_s), took_s=took, standing=tuple(self._standing),
-            most_tasks_per_s=max(self._ended.values(), default=0) / _RATE_OVER_S,
+            most_tasks_per_s=max(self._ended.values(), default=0) / _RATE_OVER_S, second_tries=self._second_tries,
+            second_tries_first=self._second_tries_first,
         )  # fmt: skip
 
     def _at(self, time_s: float, act: Callable[[], None]) -> None:
@@ -157,25 +139,26 @@ class _Simulation:
     def _start_runs(self) -> None:
         while self._arrived and self._running < self._fleet.runs_at_once:
             number = heapq.heappop(self._arrived)[2]
-            job = self._jobs[number]
             self._running += 1
-            run = _Run(number, job, deque(job.tasks_s))
+            run = Run(number, self._jobs[number])
             self._at(self._now + self._fleet.overheads.run_start_s, partial(self._begin, run))
 
-    def _begin(self, run: _Run) -> None:
+    def _begin(self, run: Run) -> None:
         """Submit as much as the Dispatcher does: what is over follows as tasks end."""
-        run.unfinished = len(run.waiting)
         for _ in range(min(self._fleet.submitted_at_once, len(run.waiting))):
-            self._submit(run, run.waiting.popleft())
+            self._submit(run.waiting.popleft())
         if not run.unfinished:
             self._merge(run)
 
-    def _submit(self, run: _Run, task_s: float) -> None:
+    def _submit(self, task: Task) -> None:
+        run = task.run
         run.free_s = max(run.free_s, self._now) + self._fleet.overheads.dispatch_s
-        self._at(run.free_s, partial(self._queue_up, run, task_s))
+        self._at(run.free_s, partial(self._queue_up, task))
 
-    def _queue_up(self, run: _Run, task_s: float) -> None:
-        self._queue.append((run, task_s))
+    def _queue_up(self, task: Task) -> None:
+        if task.is_over:
+            return
+        self._queue.append(task)
         self._grow()
         self._assign()
 
@@ -222,33 +205,67 @@ class _Simulation:
     def _assign(self) -> None:
         """Give what waits to free slots, first what was submitted first; the slot that rested least, so others go."""
         while self._queue and self._free:
-            run, task_s = self._queue.popleft()
-            slot = self._free.pop()
+            task = self._queue.popleft()
+            self._slots[task] = self._free.pop()
             self._busy += 1
-            took_s = task_s + self._fleet.overheads.task_s
-            self._busy_s += took_s
-            self._at(self._now + took_s, partial(self._end, slot, run))
+            task.run.note_begun(task, self._now)
+            self._at(self._now + task.takes_s + self._fleet.overheads.task_s, partial(self._end, task))
+            self._look(task.run)
         self._note()
 
-    def _end(self, slot: _Slot, run: _Run) -> None:
+    def _leave(self, task: Task) -> None:
+        """Take a task from its slot, or from the queue; what it took was paid."""
+        task.is_over = True
+        if task.began_s is None:
+            if task in self._queue:
+                self._queue.remove(task)
+            return
         self._busy -= 1
+        self._busy_s += self._now - task.began_s
+        self._rest(self._slots.pop(task))
+
+    def _look(self, run: Run) -> None:
+        """Try again what is a straggler by now, and come back when the next one would be."""
+        factor = self._fleet.straggler_factor
+        if factor is None or run.waiting:
+            return
+        next_s = math.inf
+        for moment_s, task in run.stragglers(factor):
+            if moment_s <= self._now:
+                self._second_tries += 1
+                self._submit(run.second_try(task))
+            else:
+                next_s = min(next_s, moment_s)
+        if next_s < run.looks_s or run.looks_s <= self._now < next_s < math.inf:
+            run.looks_s = next_s
+            self._at(next_s, partial(self._look, run))
+
+    def _end(self, task: Task) -> None:
+        if task.is_over:
+            return
+        run = task.run
         self._tasks += 1
         self._ended[int(self._now // _RATE_OVER_S)] += 1
-        self._rest(slot)
+        self._leave(task)
+        if task.other is not None:
+            self._second_tries_first += task.is_second
+            self._leave(task.other)
+        run.note_done(task, self._now)
         run.unfinished -= 1
         if run.waiting:
-            self._submit(run, run.waiting.popleft())
+            self._submit(run.waiting.popleft())
         elif run.unfinished == 0:
             self._merge(run)
         elif run.unfinished < 0:
             self._at(self._now + run.job.publish_s, partial(self._publish, run))
+        self._look(run)
         self._assign()
 
-    def _merge(self, run: _Run) -> None:
+    def _merge(self, run: Run) -> None:
         """Submit the merge, the last task of a run."""
-        self._submit(run, run.job.merge_s)
+        self._submit(Task(run, run.job.merge_s))
 
-    def _publish(self, run: _Run) -> None:
+    def _publish(self, run: Run) -> None:
         self._done_s[run.number] = self._now
         self._running -= 1
         self._start_runs()

@@ -9,8 +9,9 @@ from dataclasses import dataclass
 from fractions import Fraction
 from functools import lru_cache
 from random import Random
+from typing import NamedTuple
 
-from bench.fleet import FleetJob
+from bench.fleet_run import FleetJob, Repeat
 from reelmill.cost.estimate import estimate_cost
 from reelmill.cost.prices import Prices, seconds_of
 from reelmill.cost.speeds import mux_of
@@ -51,9 +52,13 @@ UNLIKE = Variation(
 
 @dataclass(frozen=True)
 class PlannedVideo:
-    """The tasks of one video, in CPU seconds by the table of default speeds. The longest comes first."""
+    """The tasks of one video, in CPU seconds by the table of default speeds. The longest comes first.
+
+    Those with a cost are encodes.
+    """
 
     tasks_s: tuple[float, ...]
+    costs: tuple[float | None, ...]
     mux_s: float
     output_bytes: int
 
@@ -86,11 +91,11 @@ def planned_video(seconds: int) -> PlannedVideo:
     estimate = estimate_cost(plan, Prices(), {}, reads_bucket=True, writes_bucket=True)
     seconds_by_work = {each.work: seconds_of(each.cpu_tenths) for each in estimate.lines}
     video = plan.video[0]
-    tasks = [(task.cost, seconds_by_work[video.id] * video.segments[task.segment].frames / video.frames)
+    tasks = [(task.cost, seconds_by_work[video.id] * video.segments[task.segment].frames / video.frames, task.cost)
              for task in plan.order]  # fmt: skip
-    tasks += [(track.cost, seconds_by_work[track.id]) for track in plan.tracks]
-    ordered = tuple(task_s for _, task_s in sorted(tasks, key=lambda costed: -costed[0]))
-    return PlannedVideo(ordered, seconds_by_work[mux_of("mp4")], estimate.stored_bytes)
+    tasks += [(track.cost, seconds_by_work[track.id], None) for track in plan.tracks]
+    _, ordered, costs = zip(*sorted(tasks, key=lambda costed: -costed[0]), strict=True)
+    return PlannedVideo(ordered, costs, seconds_by_work[mux_of("mp4")], estimate.stored_bytes)
 
 
 def _index(seconds: int) -> FrameIndex:
@@ -112,19 +117,30 @@ def _draw(random: Random, arrives_s: float, unlike: Variation, finishing: Finish
     wanted_s = VIDEO_S * _factor(random, unlike.length)
     seconds = min(max(round(wanted_s / _STEP_S) * _STEP_S, _SHORTEST_S), _LONGEST_S)
     video, difficulty = planned_video(seconds), _factor(random, unlike.video)
-    tasks_s = tuple(each * difficulty * _mishaps(random, unlike) for each in video.tasks_s)
+    drawn = [(each * difficulty, cost, _mishaps(random, unlike))
+             for each, cost in zip(video.tasks_s, video.costs, strict=True)]  # fmt: skip
+    tasks_s = tuple(task_s * mishaps.times for task_s, _, mishaps in drawn)
+    repeats = tuple(None if cost is None else Repeat(cost, task_s * mishaps.difficulty)
+                    for task_s, cost, mishaps in drawn)  # fmt: skip
     merge_s = video.mux_s + seconds * finishing.verify_s_per_s + 2 * video.output_bytes / finishing.store_bytes_per_s
-    return FleetJob(arrives_s, tasks_s, merge_s, finishing.publish_s, queue)
+    return FleetJob(arrives_s, tasks_s, merge_s, finishing.publish_s, queue, repeats)
 
 
-def _mishaps(random: Random, unlike: Variation) -> float:
-    """Return how much longer a task takes than it would on average."""
-    times = _factor(random, unlike.segment)
+class _Mishaps(NamedTuple):
+    """How many times as long a task takes as on average, and how many of it when nothing goes wrong with it."""
+
+    times: float
+    difficulty: float
+
+
+def _mishaps(random: Random, unlike: Variation) -> _Mishaps:
+    """Draw what becomes of a task. A straggler was on a bad machine; a failure may come to it anywhere."""
+    times = difficulty = _factor(random, unlike.segment)
     if random.random() < unlike.straggler_share:
         times *= unlike.straggler_times
     if random.random() < unlike.failed_share:
         times *= 1 + random.random()
-    return times
+    return _Mishaps(times, difficulty)
 
 
 def _factor(random: Random, spread: float) -> float:

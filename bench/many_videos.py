@@ -7,9 +7,10 @@ from dataclasses import dataclass
 from statistics import quantiles
 from typing import Any
 
-from bench.fleet import Fleet, FleetJob, Outcome, simulate
+from bench.fleet import Fleet, Outcome, simulate
 from bench.fleet_jobs import ALIKE, UNLIKE, VIDEO_S, draw_jobs, planned_video
 from bench.fleet_model import FINISHING, IDLE_S, OVERHEADS
+from bench.fleet_run import FleetJob
 from bench.results import Cell, Figure, Result, Table
 from bench.workbench import Workbench
 
@@ -69,12 +70,12 @@ def measure_many_videos(bench: Workbench) -> Result:
     cases: list[_Case] = []
     for count in slots:
         for name, jobs in kinds.items():
-            cases.append(_case(name, jobs, count, _enough_runs(count)))
+            cases.append(_case(name, jobs, count, enough_runs(count)))
         cases += [_case("unlike", kinds["unlike"], count, runs) for runs in (_DEPLOYED_RUNS, videos)]
         bench.say(f"{videos:,} videos on {count:,} slots: {cases[-3].outcome.wall_s / 60:.1f} minutes")
     figures: list[Figure] = []
     for each in cases:
-        if each.videos == "unlike" and each.runs == _enough_runs(each.slots):
+        if each.videos == "unlike" and each.runs == enough_runs(each.slots):
             figures += [
                 Figure(name=f"wall to the ideal, {each.slots:,} slots", value=each.wall_ratio),
                 Figure(name=f"cost to the ideal, {each.slots:,} slots", value=each.cost_ratio),
@@ -102,7 +103,7 @@ def measure_many_videos(bench: Workbench) -> Result:
     )  # fmt: skip
 
 
-def _enough_runs(slots: int) -> int:
+def enough_runs(slots: int) -> int:
     """Return how many runs keep all slots busy while others of them start, wait for their last task, or merge."""
     return math.ceil(_SPARE_RUNS * slots / len(planned_video(VIDEO_S).tasks_s))
 

@@ -7,9 +7,10 @@ from random import Random
 from statistics import quantiles
 from typing import Any
 
-from bench.fleet import Fleet, FleetJob, Outcome, simulate
+from bench.fleet import Fleet, Outcome, simulate
 from bench.fleet_jobs import UNLIKE, draw_jobs
 from bench.fleet_model import BOOT_S, BOOTS_PER_S, FINISHING, IDLE_S, LEAST_PAID_S, OVERHEADS
+from bench.fleet_run import FleetJob
 from bench.results import Cell, Figure, Result, Table
 from bench.workbench import Workbench
 

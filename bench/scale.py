@@ -16,6 +16,7 @@ from bench.many_videos import measure_many_videos
 from bench.one_hour import measure_one_hour
 from bench.peaks import measure_peaks
 from bench.run import main
+from bench.straggling import measure_stragglers
 
 RESULTS = Path(__file__).with_name("scale.json")
 
@@ -40,6 +41,12 @@ SCALE: dict[str, Benchmark] = {
         "The same model over a day: uploads come in bursts, and all should be there half an hour later. Slots are "
         "asked for when tasks wait, and go when they had nothing to do for a minute. Beside it stand fleets that are "
         "kept all day.",
+    ),
+    "stragglers": Benchmark(
+        measure_stragglers,
+        "Second tries of stragglers",
+        "The same model, and a run begins a task a second time that takes a factor longer than the median of its "
+        "siblings, by their costs, as `REELMILL_STRAGGLER_FACTOR` has it. Changes are to the same fleet without.",
     ),
 }
 

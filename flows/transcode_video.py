@@ -16,7 +16,8 @@ from prefect import flow
 from prefect.futures import PrefectFuture
 from prefect.logging import get_run_logger
 
-from reelmill.cost.ledger import close_ledger, open_ledger, refuse_overspent, share_ledger
+from reelmill.attempts import part_of
+from reelmill.cost.ledger import close_ledger, open_ledger, refuse_overspent
 from reelmill.errors import CallbackFailed, HookFailed, MediaDamaged, SegmentInexact, VerifyFailed
 from reelmill.job import TranscodeJob
 from reelmill.manifest import Manifest
@@ -39,6 +40,7 @@ from tasks.following import Followers
 from tasks.gathering import Gathered
 from tasks.pictures import make_pictures, take_stills
 from tasks.runs import lock_wait_s, run_name
+from tasks.second_tries import Mapped
 from tasks.transcoding import (
     encode_segment,
     make_track,
@@ -50,7 +52,7 @@ from tasks.transcoding import (
     read_subtitles,
 )
 
-Submission = Callable[[], PrefectFuture[Any]]
+Submission = Callable[..., PrefectFuture[Any]]
 
 
 @flow(name="transcode-video", flow_run_name=run_name("transcode"), persist_result=False, task_runner=FanOut())
@@ -139,7 +141,7 @@ def _make_outputs(
     while True:
         workspace.save_plan(plan)
         try:
-            share_ledger(attempt, part := uuid.uuid4().hex)
+            part = part_of(attempt, uuid.uuid4().hex)  # which is cancelled where this plan is given up
             return plan, _encode_and_merge(accepted, plan, workspace, draft, attempt=part)
         except SegmentInexact as error:
             get_run_logger().warning("%s; planning again", error)
@@ -177,8 +179,12 @@ def _encode_and_merge(accepted: AcceptedJob, plan: Plan, workspace: Workspace, d
     taken = [(each.cost, ("stills", "", each.number)) for each in stills]
     workers, check = accepted.job.workers or settings().tasks_at_once, partial(refuse_overspent, attempt)
     with dispatching(attempt, plan.source.name, workers, check=check) as work:
-        for _, key in sorted([*pieces, *tracks, *taken], key=lambda costed: -costed[0]):
-            work.add(key, submit(*key))
+        for cost, key in sorted([*pieces, *tracks, *taken], key=lambda costed: -costed[0]):
+            kind, name, number = key
+            if kind == "encode":
+                work.add_mapped(key, Mapped(f"encode-{name}-{number:05d}", name, cost, submit(*key)))
+            else:
+                work.add(key, submit(*key))
         _add_merges(work, gathered, plan, workspace, draft, attempt)
         for (kind, name, number), future in work:
             result = future.result()
@@ -195,7 +201,10 @@ def _encode_and_merge(accepted: AcceptedJob, plan: Plan, workspace: Workspace, d
 
 
 def _submissions(accepted: AcceptedJob, plan: Plan, workspace: Workspace, attempt: str) -> Callable[..., Submission]:
-    """Return what makes the submission of a piece, a track, or the comparison of a piece with its source."""
+    """Return what makes the submission of a piece, a track, or the comparison of a piece with its source.
+
+    That of a piece is told its attempt when it is called, since it may be tried twice.
+    """
     strict, quality = accepted.job.damage == "strict", accepted.profile.quality
     retries = settings().retries
     encode, make, measure, take = (
@@ -216,7 +225,7 @@ def _submissions(accepted: AcceptedJob, plan: Plan, workspace: Workspace, attemp
             return partial(measure.submit, source, encoded, made, quality, workspace, threads, strict, attempt)
         task = tasks[name, number]
         source, encodes = plan.encodes_of(task)
-        return partial(encode.submit, task.label, source, encodes, workspace, threads, strict, attempt)
+        return partial(encode.submit, task.label, source, encodes, workspace, threads, strict)
 
     return submission
 

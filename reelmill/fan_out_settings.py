@@ -24,6 +24,12 @@ class FanOutSettings(BaseSettings):
     fan_out: Literal["threads", "dask"] = Field(
         default="threads", description="Where the tasks of a job run: `threads` of its own process, or `dask`"
     )
+    straggler_factor: float | None = Field(
+        default=None,
+        gt=1,
+        description="A segment, or a portion of other divided work, that takes this many times as long as its siblings "
+        "is begun a second time where a worker is free, and the first result counts; never when unset",
+    )
     dask_cluster: str = Field(
         default=LOCAL_CLUSTER,
         pattern=r"^[A-Za-z_]\w*(\.[A-Za-z_]\w*)+$",

@@ -7,6 +7,8 @@ import time
 from dataclasses import dataclass
 from typing import Literal
 
+from reelmill.attempts import lineage
+
 Unit = Literal["frames", "bytes"]
 
 
@@ -95,9 +97,17 @@ _lock = threading.Lock()
 
 
 def board(attempt: str) -> ProgressBoard:
-    """Return the board of an attempt at a job in this process, a new one when there is none."""
+    """Return the board in this process of an attempt, or of what it is a part of; a new one when there is none."""
     with _lock:
-        return _boards.setdefault(attempt, ProgressBoard())
+        found = next((each for each in lineage(attempt) if each in _boards), attempt)
+        return _boards.setdefault(found, ProgressBoard())
+
+
+def open_board(attempt: str) -> ProgressBoard:
+    """Return a new board for an attempt, or for a part of one that is not to count on the board of the whole."""
+    with _lock:
+        _boards[attempt] = ProgressBoard()
+        return _boards[attempt]
 
 
 def drop_board(attempt: str) -> None:

@@ -67,7 +67,7 @@ When they are raised: [alarms](service.md#alarms).
 """
 
 _OF_OBJECT_STORAGE = ("s3_", "stores", "source_cache_")
-_OF_FAN_OUT = ("fan_out", "dask_")
+_OF_FAN_OUT = ("fan_out", "straggler_", "dask_")
 _OF_PRICES = "price_"
 _OF_INTAKE = ("intake_", "mirror_")
 _OF_ALARMS = "alarm_"

@@ -24,6 +24,7 @@ class _Errand:
 
     attempt: str
     worker: str | None = None
+    began_s: float | None = None
     at_work: list[Run] = field(default_factory=list[Run])
 
 
@@ -56,6 +57,12 @@ class Reports:
         with self._changed:
             self._errands[key] = _Errand(attempt)
 
+    def began_s(self, key: str) -> float | None:
+        """Return when a worker was first heard to be at the task, on the monotonic clock; None while none is."""
+        with self._changed:
+            errand = self._errands.get(key)
+            return errand.began_s if errand else None
+
     def settle(self, key: str, within_s: float) -> None:
         """Wait until the task is at work no more, and forget it."""
         with self._changed:
@@ -71,6 +78,8 @@ class Reports:
                 return  # of another run
             if errand.worker not in (None, told["worker"]):
                 _leave(key, errand)
+            if errand.worker != told["worker"]:
+                errand.began_s = time.monotonic()
             errand.worker = None if told["left"] else told["worker"]
             errand.at_work = [Run(*each) for each in told["at_work"]]
             for label, count in told["counts"].items():
@@ -106,7 +115,7 @@ class Reports:
             for key, errand in self._errands.items():
                 if errand.worker == worker:
                     _leave(key, errand)
-                    errand.worker = None
+                    errand.worker = errand.began_s = None
             self._changed.notify_all()
 
 

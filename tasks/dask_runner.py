@@ -107,6 +107,7 @@ class _Order:
         self.job_key = attempt
         self.key = key
         self.cancelled = False
+        self.killed_s: float | None = None
         self._client = client
         self._future: Future | None = None
 
@@ -117,6 +118,7 @@ class _Order:
 
     def kill(self) -> None:
         """Have the scheduler drop it; a worker that has begun it sees that, and kills what runs for it."""
+        self.killed_s = self.killed_s or time.monotonic()
         if self._future is not None and (loop := self._client.loop) is not None:
             loop.add_callback(self._client.cancel, [self._future], asynchronous=True)
 
@@ -134,14 +136,20 @@ class RemoteFuture(PrefectDaskFuture[Any]):
         """Whether nobody knows of the task any more, say because the scheduler was started again."""
         return self.wrapped_future.cancelled() and not self.order.cancelled
 
+    @property
+    def began_s(self) -> float | None:
+        """When a worker began it, on the monotonic clock; None while it waits for one."""
+        return self._reports.began_s(self.order.key)
+
     def forget(self) -> None:
         """Hear of it no more; what was at work of it has failed."""
         self._reports.settle(self.order.key, 0)
 
     def wait(self, timeout: float | None = None) -> None:
-        """Wait until it is done, and when it was cancelled, until the worker has left it."""
+        """Wait until it is done, and when it was cancelled, until the worker has left it, or should have by now."""
         super().wait(timeout)
-        self._reports.settle(self.order.key, _LEAVES_WITHIN_S)
+        now_s = time.monotonic()
+        self._reports.settle(self.order.key, _LEAVES_WITHIN_S - (now_s - (self.order.killed_s or now_s)))
 
     def result(self, timeout: float | None = None, raise_on_failure: bool = True) -> Any:
         """Return what the task returned. Raises what it raised, JobCancelled, ClusterFailed."""

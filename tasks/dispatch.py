@@ -7,31 +7,22 @@ format whose last piece is done - need not queue behind what can wait.
 from __future__ import annotations
 
 import queue
+import time
 from collections import Counter, deque
-from collections.abc import Callable, Generator, Hashable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager
-from typing import Any, Generic, Protocol, TypeVar, runtime_checkable
+from typing import Any, Generic
 
 from prefect.futures import PrefectFuture
+from prefect.logging import get_run_logger
 
 from reelmill.media.tool_jobs import cancel_job
 from reelmill.progress import board, drop_board
+from reelmill.settings import settings
 from tasks.reporting import ProgressReporter
+from tasks.second_tries import Elsewhere, Key, Mapped, SecondTries, Try
 
 _LOST_OFTEN = 3
-
-
-@runtime_checkable
-class MayBeLost(Protocol):
-    """A future of a task that runs elsewhere."""
-
-    @property
-    def was_lost(self) -> bool:
-        """Whether nobody will ever know what became of the task."""
-        ...
-
-
-Key = TypeVar("Key", bound=Hashable)
 
 
 class Dispatcher(Generic[Key]):
@@ -40,18 +31,34 @@ class Dispatcher(Generic[Key]):
     `on_wait` is called after each result is dealt with, and every `every_s` seconds while nothing finishes.
     """
 
-    def __init__(self, at_once: int, *, on_wait: Callable[[], None], every_s: float = 0.5):
+    def __init__(
+        self,
+        at_once: int,
+        *,
+        on_wait: Callable[[], None],
+        every_s: float = 0.5,
+        second_tries: SecondTries[Key] | None = None,
+    ):
         self._at_once = at_once
         self._on_wait = on_wait
         self._every_s = every_s
-        self._waiting: deque[tuple[Key, Callable[[], PrefectFuture]]] = deque()
-        self._running: dict[Key, PrefectFuture] = {}
+        self._second_tries = second_tries or SecondTries[Key]("", None, lambda _: None)
+        self._waiting: deque[Try[Key]] = deque()
+        self._running: dict[Try[Key], PrefectFuture[Any]] = {}
+        self._beaten: list[PrefectFuture[Any]] = []
         self._lost: Counter[Key] = Counter()
-        self._done: queue.SimpleQueue[tuple[Key, Callable[[], PrefectFuture]]] = queue.SimpleQueue()
+        self._done: queue.SimpleQueue[Try[Key]] = queue.SimpleQueue()
 
-    def add(self, key: Key, submit: Callable[[], PrefectFuture], *, first: bool = False) -> None:
+    def add(self, key: Key, submit: Callable[[], PrefectFuture[Any]], *, first: bool = False) -> None:
         """Queue a submission under its key; with `first` before all others that have not started."""
-        (self._waiting.appendleft if first else self._waiting.append)((key, submit))
+        (self._waiting.appendleft if first else self._waiting.append)(Try(key, submit))
+
+    def add_mapped(self, key: Key, mapped: Mapped) -> None:
+        """Queue a task that may be tried a second time while its first try runs, where nothing else waits for a worker.
+
+        What came first of two is what comes of the key; the other is cancelled.
+        """
+        self._waiting.append(self._second_tries.first(key, mapped))
 
     @property
     def has_room(self) -> bool:
@@ -61,31 +68,48 @@ class Dispatcher(Generic[Key]):
     def drain(self) -> None:
         """Forget what has not started, and wait for what has. Also after an interrupt anywhere in the iteration."""
         self._waiting.clear()
-        for future in list(self._running.values()):
+        for future in [*self._running.values(), *self._beaten]:
             future.wait()
 
-    def __iter__(self) -> Iterator[tuple[Key, PrefectFuture]]:
+    def __iter__(self) -> Iterator[tuple[Key, PrefectFuture[Any]]]:
         """Yield each key with its finished future until nothing is left; more may be added meanwhile.
 
         A task that was lost is submitted again, three times.
         """
         while self._waiting or self._running:
-            while self._waiting and len(self._running) < self._at_once:
-                key, submit = self._waiting.popleft()
-                future = self._running[key] = submit()
-                future.add_done_callback(lambda _, done=(key, submit): self._done.put(done))
+            while (each := self._next()) is not None:
+                future = self._running[each] = each.submit()
+                future.add_done_callback(lambda _, done=each: self._done.put(done))
             try:
-                key, submit = self._done.get(timeout=self._every_s)
+                each = self._done.get(timeout=self._every_s)
             except queue.Empty:
                 self._on_wait()
                 continue
-            future = self._running.pop(key)
-            if isinstance(future, MayBeLost) and future.was_lost and self._lost[key] < _LOST_OFTEN:
-                self._lost[key] += 1
-                self.add(key, submit, first=True)
-                continue
-            yield key, future
-            self._on_wait()
+            future = self._running.pop(each)
+            if self._is_to_be_repeated(each, future):
+                self._waiting.appendleft(each)
+            elif self._second_tries.is_answer(each, future):
+                yield each.key, future
+                self._on_wait()
+            else:
+                self._beaten.append(future)
+        for future in self._beaten:
+            future.wait()
+
+    def _next(self) -> Try[Key] | None:
+        """Return what is to start now: the first that waits, or where nothing does a second try of what runs."""
+        if len(self._running) >= self._at_once:
+            return None
+        each = self._waiting.popleft() if self._waiting else self._second_tries.second(self._running)
+        if each is not None:
+            each.submitted_s = time.monotonic()
+        return each
+
+    def _is_to_be_repeated(self, each: Try[Key], future: PrefectFuture[Any]) -> bool:
+        if each.other or each.beaten or not isinstance(future, Elsewhere) or not future.was_lost:
+            return False
+        self._lost[each.key] += 1
+        return self._lost[each.key] <= _LOST_OFTEN
 
 
 @contextmanager
@@ -103,7 +127,11 @@ def dispatching(
         reporter.update()
         check()
 
-    work: Dispatcher[Any] = Dispatcher(at_once, on_wait=look)
+    def say(text: str) -> None:
+        get_run_logger().info(text)
+
+    tries = SecondTries[Any](attempt, settings().straggler_factor, say)
+    work: Dispatcher[Any] = Dispatcher(at_once, on_wait=look, second_tries=tries)
     try:
         yield work
     except BaseException:

@@ -27,6 +27,7 @@ from tasks import s3_credentials as s3_credentials
 
 TOPIC = "reelmill"
 _EVERY_S = 0.5
+_UNWANTED = "nobody waits for it any more: its job has ended, or another try of it was first"
 
 
 def dask_setup(worker: Worker) -> None:
@@ -56,7 +57,7 @@ def _followed(worker: Worker, key: str) -> Generator[None]:
     def follow() -> None:
         while not over.wait(_EVERY_S):
             if not _is_wanted(worker, key):
-                cancel_job(key)
+                cancel_job(key, _UNWANTED)
             news.tell()
 
     if not _is_wanted(worker, key):

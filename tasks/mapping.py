@@ -24,10 +24,12 @@ from reelmill.storage.digests import content_key
 from reelmill.storage.location import Location
 from reelmill.workspace import Workspace, open_workspace
 from tasks import s3_credentials as s3_credentials
+from tasks.cancelling import cancelled_when_told
 from tasks.dispatch import dispatching
 from tasks.fan_out import check_fan_out
 from tasks.retrying import RETRY
 from tasks.runs import lock_wait_s
+from tasks.second_tries import Mapped
 
 Part = TypeVar("Part", bound=Portion)
 Made = TypeVar("Made", bound=Record)
@@ -38,6 +40,7 @@ OnBytes = Callable[[int], None]
 
 
 @task(name="map", task_run_name="map-{portion.label}", cache_policy=NO_CACHE, **RETRY)
+@cancelled_when_told
 def map_portion(
     work: Callable[[Any, OnBytes], Record], made: type[Record], portion: Portion, workspace: Workspace, attempt: str
 ) -> Record:
@@ -104,7 +107,8 @@ def _map_all(
     submit = map_portion.with_options(retries=settings().retries).submit
     with dispatching(attempt, PurePosixPath(source).name, settings().tasks_at_once) as tasks:
         for number, portion in sorted(enumerate(portions), key=lambda each: -each[1].size_bytes):
-            tasks.add(number, partial(submit, work, made, portion, workspace, attempt))
+            begin = partial(submit, work, made, portion, workspace)
+            tasks.add_mapped(number, Mapped(f"map-{portion.label}", "map", portion.size_bytes, begin))
         for number, future in tasks:
             records[number] = future.result()
             progress.finish(portions[number].label, portions[number].size_bytes, kept=records[number].reused)

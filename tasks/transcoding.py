@@ -36,6 +36,7 @@ from reelmill.storage.at_once import at_once
 from reelmill.storage.store import Draft, Staged
 from reelmill.workspace import Workspace
 from tasks import s3_credentials as s3_credentials
+from tasks.cancelling import cancelled_when_told
 from tasks.retrying import RETRY
 
 
@@ -52,6 +53,7 @@ def read_subtitles(accepted: AcceptedJob, source: Source, attempt: str) -> Accep
 
 
 @task(name="encode", task_run_name="encode-{label}", cache_policy=NO_CACHE, **RETRY)
+@cancelled_when_told
 def encode_segment(
     label: str,
     source: Source,

@@ -54,6 +54,11 @@ class LoggedTool:
             f'case "$*" in *{shlex.quote(mark)}*) [ -e {flag} ] || {{ : > {flag}; kill -9 $$; }};; esac\n',
         )
 
+    def hang_once(self, mark: str) -> None:
+        """Have the first run with `mark` in its argv never begin; later ones are left alone."""
+        flag = shlex.quote(f"{self.path}.hanging")
+        self._write(f'case "$*" in *{shlex.quote(mark)}*) ! mkdir {flag} 2>/dev/null || sleep 600;; esac\n')
+
     def wait_before(self, seconds: float) -> None:
         """Have every run wait so long before it begins."""
         self._write(f"sleep {seconds}\n")

@@ -8,6 +8,7 @@ from collections.abc import Generator, Iterable, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 
+from reelmill.attempts import lineage
 from reelmill.cost.prices import Prices, billed_tenths, divided, money_text
 from reelmill.errors import BudgetExceeded
 
@@ -126,31 +127,25 @@ _ledgers: dict[str, Ledger] = {}
 
 
 def open_ledger(attempt: str, ledger: Ledger) -> None:
-    """Have `ledger` note the runs of an attempt in this process, until it is closed. One may have many attempts."""
+    """Have `ledger` note the runs of an attempt and its parts in this process, until it is closed."""
     _ledgers[attempt] = ledger
 
 
 def ledger_of(attempt: str) -> Ledger | None:
-    """Return the ledger that is open for an attempt in this process."""
-    return _ledgers.get(attempt)
-
-
-def share_ledger(attempt: str, other: str) -> None:
-    """Have what runs as part of `other` noted in the ledger of `attempt`, where it has one."""
-    if attempt in _ledgers:
-        _ledgers[other] = _ledgers[attempt]
+    """Return the ledger that is open in this process for an attempt, or for what it is a part of."""
+    return next((_ledgers[each] for each in lineage(attempt) if each in _ledgers), None)
 
 
 def refuse_overspent(attempt: str) -> None:
     """Raise BudgetExceeded when the job of an attempt has spent more than its budget."""
-    if attempt in _ledgers:
-        _ledgers[attempt].refuse_overspent()
+    if ledger := ledger_of(attempt):
+        ledger.refuse_overspent()
 
 
 @contextmanager
 def noted(attempt: str, work: str | Mapping[str, float], segment: int | None) -> Generator[Note]:
     """Give what a run tells of itself, and put it into the ledger of the attempt; as failed when the block fails."""
-    ledger, failed = _ledgers.get(attempt), True
+    ledger, failed = ledger_of(attempt), True
     note = Note(ledger, work, segment)
     try:
         yield note

@@ -5,11 +5,12 @@ from __future__ import annotations
 import threading
 from typing import Protocol
 
+from reelmill.attempts import lineage
 from reelmill.errors import JobCancelled
 
 _lock = threading.RLock()  # reentrant: a signal's handler may cancel a job while its own thread holds it
 _running: set[JobTool] = set()
-_cancelled: set[str] = set()
+_cancelled: dict[str, str] = {}
 
 
 class JobTool(Protocol):
@@ -24,8 +25,7 @@ class JobTool(Protocol):
 def enter_job(tool: JobTool) -> None:
     """Let `cancel_job` know the tool, before it is started; JobCancelled when it must not start any more."""
     with _lock:
-        if tool.job_key in _cancelled:
-            raise cancellation(tool.job_key)
+        refuse_cancelled(tool.job_key)
         _running.add(tool)
 
 
@@ -35,21 +35,23 @@ def leave_job(tool: JobTool) -> None:
         _running.discard(tool)
 
 
-def cancel_job(job_key: str) -> None:
-    """Kill every running tool of the job; from now on `run_tool` raises JobCancelled for it."""
+def cancel_job(job_key: str, why: str | None = None) -> None:
+    """Kill every running tool of the job and its parts; from now on `run_tool` raises JobCancelled, saying `why`."""
     with _lock:
-        _cancelled.add(job_key)
+        _cancelled[job_key] = why or f"job {job_key} was cancelled"
         for tool in _running:
-            if tool.job_key == job_key:
+            if job_key in lineage(tool.job_key):
                 tool.cancelled = True
                 tool.kill()
 
 
 def refuse_cancelled(job_key: str) -> None:
-    """Raise JobCancelled when the job was cancelled in this process."""
-    if job_key in _cancelled:
+    """Raise JobCancelled when the job, or what it is a part of, was cancelled in this process."""
+    if any(each in _cancelled for each in lineage(job_key)):
         raise cancellation(job_key)
 
 
 def cancellation(job_key: str) -> JobCancelled:
-    return JobCancelled(f"job {job_key} was cancelled")
+    """Return the error that says why the job, or what it is a part of, was cancelled."""
+    whys = (_cancelled[each] for each in lineage(job_key) if each in _cancelled)
+    return JobCancelled(next(whys, f"job {job_key} was cancelled"))

@@ -64,7 +64,7 @@ class LocalStore:
             except OSError as error:
                 if error.errno != errno.EXDEV:
                     raise
-                draft = target.with_name(f"{target.name}.{os.getpid()}.part")
+                draft = target.with_name(f"{target.name}.{uuid.uuid4().hex}.part")
                 try:
                     shutil.copyfile(file, draft)
                     draft.replace(target)

@@ -9,8 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bench.fleet import Fleet, FleetJob, Outcome, Overheads, simulate
+from bench.fleet import Fleet, Outcome, Overheads, simulate
 from bench.fleet_jobs import ALIKE, UNLIKE, draw_jobs, planned_video
+from bench.fleet_run import FleetJob, Repeat
 
 SECONDS = st.floats(0.1, 100)
 JOBS = st.lists(
@@ -54,6 +55,40 @@ def test_never_more_slots_than_there_may_be(fleet: Fleet, jobs: list[FleetJob]):
     standing = simulate(fleet, jobs).standing
     assert all(busy <= up <= fleet.most for _, up, busy in standing)
     assert [time for time, _, _ in standing] == sorted({time for time, _, _ in standing})
+
+
+@given(FLEETS, JOBS, st.floats(1.1, 4))
+def test_second_tries_leave_no_job_undone_and_no_slot_at_work(fleet: Fleet, jobs: list[FleetJob], factor: float):
+    luckier = [replace(each, repeats=tuple(Repeat(task_s, task_s / 3) for task_s in each.tasks_s)) for each in jobs]
+    outcome = simulate(replace(fleet, straggler_factor=factor), luckier)
+    assert outcome.tasks == sum(len(each.tasks_s) + 1 for each in jobs)
+    assert min(outcome.took_s) > 0
+    assert all(busy <= up <= fleet.most for _, up, busy in outcome.standing)
+    assert outcome.second_tries_first <= outcome.second_tries
+    assert outcome.paid_s >= outcome.busy_s - 1e-6
+
+
+def lucky(*tasks_s: float) -> FleetJob:
+    """A job of tasks that take 10 s when all is well."""
+    return replace(job(*tasks_s), repeats=(Repeat(10, 10),) * len(tasks_s))
+
+
+@pytest.mark.parametrize(
+    ("factor", "slots", "ends_s", "busy_s", "second_tries"),
+    [(None, 9, 101, 131, 0), (2, 9, 31, 71, 1), (2, 1, 131, 131, 1), (20, 9, 101, 131, 0)],
+)
+def test_straggler_is_tried_again_where_a_slot_is_free(
+    factor: float | None, slots: int, ends_s: float, busy_s: float, second_tries: int
+):
+    """The first try has run for 20 s when the second begins, and is killed when that has taken 10."""
+    outcome = simulate(fixed(slots, straggler_factor=factor), [lucky(10, 10, 10, 100)])
+    assert (outcome.took_s, outcome.busy_s, outcome.second_tries) == ((ends_s,), busy_s, second_tries)
+
+
+def test_second_try_that_is_no_faster_is_killed():
+    outcome = simulate(fixed(9, straggler_factor=2), [lucky(10, 10, 10, 25)])
+    assert (outcome.took_s, outcome.busy_s) == ((26,), 61)
+    assert (outcome.second_tries, outcome.second_tries_first) == (1, 0)
 
 
 @given(FLEETS, JOBS)

@@ -11,13 +11,11 @@ from contextlib import contextmanager
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
-from uuid import UUID
 
 import psutil
 import pytest
 from prefect.client.orchestration import get_client
-from prefect.client.schemas.filters import FlowRunFilter, LogFilter, LogFilterFlowRunId
-from prefect.client.schemas.sorting import LogSort
+from prefect.client.schemas.filters import FlowRunFilter
 
 from reelmill.catalog.reading import latest_jobs
 from reelmill.errors import BudgetExceeded
@@ -26,6 +24,7 @@ from reelmill.manifest import Manifest
 from reelmill.settings import settings
 from tests.bucket_jobs import Buckets
 from tests.conftest import Set
+from tests.job_runs import latest_run, log_of
 from tests.live_jobs import LoggedTool, alive_with, make_clip, use_tool, wait_until
 from tests.s3_servers import S3Server
 from tests.stores import new_bucket, put, using
@@ -102,18 +101,6 @@ def meanwhile(act: Any) -> Iterator[None]:
     yield
     thread.join()
     assert failed == []
-
-
-def log_of(run: UUID) -> list[str]:
-    with get_client(sync_client=True) as client:
-        only = LogFilter(flow_run_id=LogFilterFlowRunId(any_=[run]))
-        return [each.message for each in client.read_logs(only, limit=200, sort=LogSort.TIMESTAMP_ASC)]
-
-
-def latest_run() -> UUID:
-    run = latest_jobs([], 1)[0].run
-    assert run is not None
-    return UUID(run)
 
 
 def test_worker_that_dies_costs_its_segment_only(job: TranscodeJob, tool: LoggedTool, set_to: Set):

@@ -182,6 +182,7 @@ class LostFuture(Future[str]):
     """What becomes of a task whose scheduler was started again: done, and nobody knows how."""
 
     was_lost = True
+    began_s = None
 
 
 @pytest.mark.parametrize(("losses", "comes_back"), [(1, False), (3, False), (4, True)])
