@@ -55,11 +55,11 @@ def test_up_runs_a_job_and_down_leaves_nothing(tmp_path: Path, clip: Path):
 @pytest.mark.timeout(600)
 @pytest.mark.parametrize("ended_by", [signal.SIGKILL])  # SIGTERM is what `down` sends; ^C is tried with the ways in
 def test_the_end_of_up_is_the_end_of_its_runs_and_their_ffmpeg(
-    tmp_path: Path, clip: Path, ended_by: signal.Signals, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, clip: Path, ended_by: signal.Signals, monkeypatch: pytest.MonkeyPatch, prefect_tables: Path
 ):
     tool = LoggedTool(tmp_path / "tool")
     monkeypatch.setenv("REELMILL_FFMPEG", str(tool.path))
-    service = UpService(tmp_path / "service")
+    service = UpService(tmp_path / "service", tables=prefect_tables)
     with tool.holding():
         try:
             process = service.start()
