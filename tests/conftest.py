@@ -6,6 +6,7 @@ import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
 
 import hypothesis
 import pytest
@@ -16,8 +17,19 @@ from tests.hard_media import HardMedia
 from tests.one_node_ceph import missing_ceph_programs
 from tests.prefect_servers import made_tables, server_for_this_process
 from tests.s3_servers import S3Server, ceph_server, ministack_server
+from tests.shared_servers import SharedServers, serve, servers_at
 
 _MEDIA_DIR = Path(os.environ.get("REELMILL_TEST_MEDIA", Path(__file__).parents[2] / "shared" / "media"))
+
+_KINDS = {
+    "ceph": ceph_server,
+    "ministack": ministack_server,
+    "other ministack": ministack_server,
+    "postgres": postgres_server,
+}
+_SERVERS = pytest.StashKey[Any]()
+_DOOR = pytest.StashKey[tuple[str, bytes]]()
+"""By which the processes among which pytest-xdist divides the tests reach the servers of the one that started them."""
 
 Set = Callable[..., None]
 
@@ -36,6 +48,22 @@ def pytest_configure(config: pytest.Config) -> None:
     os.environ["REELMILL_HOME_DIR"] = home.name  # what a fixture of a module runs is not catalogued for the user
     os.environ |= {"AWS_CONFIG_FILE": os.devnull, "AWS_SHARED_CREDENTIALS_FILE": os.devnull}
     os.environ |= {"AWS_EC2_METADATA_DISABLED": "true"}  # without keys boto3 asks the network for some
+    _share_servers(config)
+
+
+def _share_servers(config: pytest.Config) -> None:
+    if (given := getattr(config, "workerinput", None)) is not None:
+        config.stash[_SERVERS] = servers_at(*given["servers"])
+        return
+    config.stash[_SERVERS] = servers = SharedServers(_KINDS)
+    config.add_cleanup(servers.stop)
+    config.stash[_DOOR] = serve(servers)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_configure_node(node: Any) -> None:
+    """Tell a process of pytest-xdist, before it is started, where the servers are."""
+    node.workerinput["servers"] = node.config.stash[_DOOR]
 
 
 @pytest.fixture(autouse=True)
@@ -102,19 +130,23 @@ def prefect_server(prefect_tables: Path, tmp_path_factory: pytest.TempPathFactor
 
 
 @pytest.fixture(scope="session")
-def postgres() -> Iterator[PostgresServer]:
-    """A PostgreSQL for tests marked slow, for the session: make a database of your own. Skips where there is none."""
-    if missing := [name for name in missing_database_programs() if not name.startswith("redis")]:
-        pytest.skip(f"no {', '.join(missing)}: .ci/system-packages installs PostgreSQL")
-    with postgres_server() as server:
-        yield server
+def shared_servers(request: pytest.FixtureRequest) -> SharedServers:
+    """Gives a server by its kind. All processes of a test run have the same ones, which last as long as the run."""
+    return request.config.stash[_SERVERS]
 
 
 @pytest.fixture(scope="session")
-def ministack() -> Iterator[S3Server]:
-    """A quick S3 server that only this test process talks to. It lasts the session: make a bucket of your own."""
-    with ministack_server() as server:
-        yield server
+def postgres(shared_servers: SharedServers) -> PostgresServer:
+    """A PostgreSQL for tests marked slow, for the session: make a database of your own. Skips where there is none."""
+    if missing := [name for name in missing_database_programs() if not name.startswith("redis")]:
+        pytest.skip(f"no {', '.join(missing)}: .ci/system-packages installs PostgreSQL")
+    return shared_servers.get("postgres")
+
+
+@pytest.fixture(scope="session")
+def ministack(shared_servers: SharedServers) -> S3Server:
+    """A quick S3 server that all tests talk to. It lasts the session: make a bucket of your own."""
+    return shared_servers.get("ministack")
 
 
 @pytest.fixture(scope="session")
@@ -125,7 +157,6 @@ def ceph_installed() -> None:
 
 
 @pytest.fixture(scope="session")
-def ceph(ceph_installed: None) -> Iterator[S3Server]:
-    """A Ceph that only this test process talks to, for tests marked slow. It lasts the session: make a bucket there."""
-    with ceph_server() as server:
-        yield server
+def ceph(ceph_installed: None, shared_servers: SharedServers) -> S3Server:
+    """A Ceph that all tests marked slow talk to. It lasts the session: make a bucket there."""
+    return shared_servers.get("ceph")
