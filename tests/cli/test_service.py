@@ -43,7 +43,7 @@ def test_up_runs_a_job_and_down_leaves_nothing(tmp_path: Path, clip: Path):
         assert found["up"]
         assert found["ui"] == f"http://127.0.0.1:{service.port}"
         assert found["runs"] == {"completed": 1}
-        service.command("transcode", str(clip), "-f", "mkv")  # on another port than 4200, and found all the same
+        # On another port than 4200, and found all the same.
         assert "no Prefect server is up" not in service.command("transcode", str(clip), "-f", "avi", "-o", "avi")
         assert service.command("down") == "down\n"
         assert service.is_gone()
