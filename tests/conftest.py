@@ -10,6 +10,7 @@ from typing import Any
 
 import hypothesis
 import pytest
+import trustme
 
 from reelmill.settings import settings
 from tests.database_servers import PostgresServer, missing_database_programs, postgres_server
@@ -46,6 +47,10 @@ def pytest_configure(config: pytest.Config) -> None:
         del os.environ[name]
     os.environ |= {"PREFECT_HOME": home.name, "PREFECT_SERVER_ANALYTICS_ENABLED": "false", "DO_NOT_TRACK": "1"}
     os.environ["REELMILL_HOME_DIR"] = home.name  # what a fixture of a module runs is not catalogued for the user
+    # Every client of Prefect reads all certificates that it may trust; no server here has one.
+    some = Path(home.name) / "certificates.pem"
+    trustme.CA().cert_pem.write_to_path(str(some))
+    os.environ["PREFECT_API_SSL_CERT_FILE"] = str(some)
     os.environ |= {"AWS_CONFIG_FILE": os.devnull, "AWS_SHARED_CREDENTIALS_FILE": os.devnull}
     os.environ |= {"AWS_EC2_METADATA_DISABLED": "true"}  # without keys boto3 asks the network for some
     _share_servers(config)
