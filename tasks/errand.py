@@ -6,6 +6,8 @@ under its key, its name in Dask, which it is given for its attempt. Twice a seco
 
 from __future__ import annotations
 
+import logging
+import signal
 import threading
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
@@ -25,6 +27,12 @@ from tasks import s3_credentials as s3_credentials
 
 TOPIC = "reelmill"
 _EVERY_S = 0.5
+
+
+def dask_setup(worker: Worker) -> None:
+    """Leave ^C, of which a terminal tells every process, to the flow: Dask calls this in a worker of this machine."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    logging.getLogger("distributed.worker.state_machine").setLevel(logging.ERROR)  # it warns of each task cancelled
 
 
 class Errand:

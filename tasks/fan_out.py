@@ -67,7 +67,8 @@ def _runner() -> TaskRunner[Any]:
         return DaskRunner(address=wanted.dask_scheduler)
     how = wanted.dask_cluster_kwargs
     if wanted.dask_cluster == LOCAL_CLUSTER:
-        how = {"n_workers": wanted.dask_minimum, "threads_per_worker": 1, "dashboard_address": ":0"} | how
+        mine = {"n_workers": wanted.dask_minimum, "threads_per_worker": 1, "dashboard_address": ":0"}
+        how = mine | {"preload": ["tasks.errand"]} | how
     return DaskRunner(
         cluster_class=_cluster_class(wanted.dask_cluster),
         cluster_kwargs=how,

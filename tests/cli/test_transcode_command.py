@@ -24,6 +24,7 @@ from cli.main import main
 from reelmill.manifest import Manifest, read_manifest
 from reelmill.settings import settings
 from reelmill.storage.opening import open_store
+from tests.conftest import Set
 from tests.ffmpeg_tool import FFMPEG, frame_times, run_ffmpeg
 from tests.live_jobs import FRAME_RATE, LoggedTool, alive_with, files_below, make_clip, use_tool, wait_until
 from tests.subtitle_files import srt_file
@@ -337,12 +338,14 @@ def test_killed_run_leaves_no_ffmpeg_and_the_next_one_goes_on_from_there(
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("fan_out", ["threads", "dask"])
 def test_interrupted_run_ends_with_130_and_the_next_one_goes_on_from_there(
-    reelmill: Command, slow_job: list[str], tool: LoggedTool, tmp_path: Path
+    reelmill: Command, slow_job: list[str], tool: LoggedTool, tmp_path: Path, fan_out: str, set_to: Set
 ):
+    set_to(fan_out=fan_out, dask_maximum=2)
     with at_work(reelmill, *slow_job, "--workers", "2") as process:
-        process.send_signal(signal.SIGINT)
-        _, stderr = process.communicate(timeout=GONE_WITHIN_S)
+        os.killpg(process.pid, signal.SIGINT)  # as a terminal does
+        _, stderr = process.communicate(timeout=GONE_WITHIN_S * (1 if fan_out == "threads" else 3))
         assert alive_with(tmp_path) == []
     assert process.returncode == 130
     assert stderr.splitlines()[-1].startswith("error: JobCancelled: interrupted")
@@ -350,6 +353,7 @@ def test_interrupted_run_ends_with_130_and_the_next_one_goes_on_from_there(
     assert not (tmp_path / "out").exists()
     kept = piece_records()
     tool.forget()
+    set_to(fan_out="threads")
 
     stdout, _ = reelmill(*slow_job, "--json")
     manifest = Manifest.model_validate_json(stdout)

@@ -43,6 +43,7 @@ def test_a_job_completes_on_the_settings_of_the_compose_file(fleet: Fleet, tmp_p
     count = f"SELECT count(*) FROM task_run WHERE flow_run_id = '{run.id}' AND state_type = 'COMPLETED'"
     wait_until(lambda: int(fleet.postgres.query(count, "prefect")[0]) >= 4, within_s=30, what="its task runs")
     _assert_redis_is_used(fleet.redis)
+    assert "Connection refused" not in (fleet.folder / "server.log").read_text(), fleet.logs()
     with SyncPrefectClient(fleet.api) as stranger, pytest.raises(PrefectHTTPStatusError, match="401 Unauthorized"):
         stranger.read_work_pool("reelmill")
 
