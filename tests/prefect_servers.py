@@ -38,6 +38,7 @@ def made_tables(folder: Path) -> Path:
 def server_for_this_process(folder: Path, tables: Path) -> Iterator[str]:
     """Run a server without pages on a copy of `tables`, have this process use it, and give the URL of its API."""
     # Not at the top: Prefect reads its settings when it is imported, and pytest's configuration comes before.
+    from prefect.context import _temporary_global_settings_context, get_settings_context
     from prefect.events.worker import EventsWorker
     from prefect.logging.handlers import APILogWorker
     from prefect.settings import PREFECT_API_URL, temporary_settings
@@ -50,7 +51,8 @@ def server_for_this_process(folder: Path, tables: Path) -> Iterator[str]:
     env = os.environ | {"PREFECT_HOME": str(folder), "PREFECT_UI_ENABLED": "0", "PREFECT__SERVER_EPHEMERAL": "1"}
     with server_process(argv, log=folder / "server.log", env=env) as server:
         server.wait_until(lambda: is_healthy(api))
-        with temporary_settings({PREFECT_API_URL: api}):
+        # The other context is for threads that were given none. Prefect's own harness for tests does the same.
+        with temporary_settings({PREFECT_API_URL: api}), _temporary_global_settings_context(get_settings_context()):
             yield api
             for sender in (APILogWorker, EventsWorker):
                 sender.drain_all()  # what it has still to send can be sent only now
