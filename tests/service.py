@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -16,7 +17,8 @@ from uuid import uuid4
 
 import psutil
 
-from cli.service_home import ask
+from cli.service_home import ServiceHome, ask
+from tests.prefect_servers import FILE_NAME
 from tests.server_processes import answers, free_port
 
 ROOT = Path(__file__).parents[1]
@@ -24,10 +26,10 @@ _READY_S = 180
 
 
 class UpService:
-    """One `reelmill up`, and what can be asked of it."""
+    """One `reelmill up`, and what can be asked of it. Its server makes its tables, or has a copy of `tables`."""
 
-    def __init__(self, folder: Path, *, port: int | None = None, settings: Mapping[str, str] | None = None):
-        self.folder, self.home, self.port = folder, folder / "home", port or free_port()
+    def __init__(self, folder: Path, *, tables: Path | None = None, settings: Mapping[str, str] | None = None):
+        self.folder, self.home, self.port, self._tables = folder, folder / "home", free_port(), tables
         self.api = f"http://127.0.0.1:{self.port}/api"
         self.environment = {name: value for name, value in os.environ.items() if not name.startswith("PREFECT_")}
         self.environment |= {"REELMILL_HOME_DIR": str(self.home), "PYTHONPATH": str(ROOT)} | dict(settings or {})
@@ -36,6 +38,10 @@ class UpService:
     def start(self) -> subprocess.Popen[bytes]:
         """Run `up`, and return it when it says that it is ready."""
         self.folder.mkdir(parents=True, exist_ok=True)
+        if self._tables is not None:
+            database = ServiceHome(self.home).prefect / FILE_NAME
+            database.parent.mkdir()
+            shutil.copyfile(self._tables, database)
         out = self.folder / "up.txt"
         with out.open("wb") as file:
             self._process = subprocess.Popen(
@@ -120,9 +126,9 @@ class UpService:
 
 
 @contextmanager
-def up_service(folder: Path, **settings: str) -> Iterator[UpService]:
+def up_service(folder: Path, tables: Path | None = None, **settings: str) -> Iterator[UpService]:
     """Run `up` while the block runs; nothing of it is left, whatever happens."""
-    service = UpService(folder, settings=settings)
+    service = UpService(folder, tables=tables, settings=settings)
     try:
         service.start()
         yield service

@@ -10,15 +10,15 @@ from typing import Any
 import pytest
 
 from reelmill.storage.location import S3Location
-from tests.s3_servers import S3Server, ministack_server
+from tests.s3_servers import S3Server
+from tests.shared_servers import SharedServers
 from tests.two_stores import Stores, clients_of, two_stores
 
 
 @pytest.fixture(scope="session")
-def other_ministack() -> Iterator[S3Server]:
+def other_ministack(shared_servers: SharedServers) -> S3Server:
     """A second server, with keys of its own."""
-    with ministack_server() as server:
-        yield server
+    return shared_servers.get("other ministack")
 
 
 @pytest.fixture(scope="module")

@@ -43,7 +43,7 @@ def test_up_runs_a_job_and_down_leaves_nothing(tmp_path: Path, clip: Path):
         assert found["up"]
         assert found["ui"] == f"http://127.0.0.1:{service.port}"
         assert found["runs"] == {"completed": 1}
-        service.command("transcode", str(clip), "-f", "mkv")  # on another port than 4200, and found all the same
+        # On another port than 4200, and found all the same.
         assert "no Prefect server is up" not in service.command("transcode", str(clip), "-f", "avi", "-o", "avi")
         assert service.command("down") == "down\n"
         assert service.is_gone()
@@ -55,11 +55,11 @@ def test_up_runs_a_job_and_down_leaves_nothing(tmp_path: Path, clip: Path):
 @pytest.mark.timeout(600)
 @pytest.mark.parametrize("ended_by", [signal.SIGKILL])  # SIGTERM is what `down` sends; ^C is tried with the ways in
 def test_the_end_of_up_is_the_end_of_its_runs_and_their_ffmpeg(
-    tmp_path: Path, clip: Path, ended_by: signal.Signals, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, clip: Path, ended_by: signal.Signals, monkeypatch: pytest.MonkeyPatch, prefect_tables: Path
 ):
     tool = LoggedTool(tmp_path / "tool")
     monkeypatch.setenv("REELMILL_FFMPEG", str(tool.path))
-    service = UpService(tmp_path / "service")
+    service = UpService(tmp_path / "service", tables=prefect_tables)
     with tool.holding():
         try:
             process = service.start()

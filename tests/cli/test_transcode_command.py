@@ -9,14 +9,18 @@ import shlex
 import signal
 import subprocess
 import sys
+import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import chdir, contextmanager, redirect_stderr, redirect_stdout
 from dataclasses import dataclass
+from io import StringIO
 from itertools import pairwise
 from pathlib import Path
+from unittest.mock import patch
 
 import pytest
 
+from cli.main import main
 from reelmill.manifest import Manifest, read_manifest
 from reelmill.settings import settings
 from reelmill.storage.opening import open_store
@@ -54,11 +58,16 @@ class Command:
 
     def __call__(self, *args: str, exit_code: int = 0) -> tuple[str, str]:
         """Run it to its end and return its stdout and stderr."""
-        with self.start(*args) as process:
-            stdout, stderr = process.communicate(timeout=240)
-        assert process.returncode == exit_code, f"exit code {process.returncode}\n{stdout}\n{stderr}"
+        code, stdout, stderr = self.run(*args)
+        assert code == exit_code, f"exit code {code}\n{stdout}\n{stderr}"
         assert "Traceback" not in stderr
         return stdout, stderr
+
+    def run(self, *args: str) -> tuple[int, str, str]:
+        """Run it to its end, whatever that is, and return its exit code, stdout and stderr."""
+        with self.start(*args) as process:
+            stdout, stderr = process.communicate(timeout=240)
+        return process.returncode, stdout, stderr
 
     def error(self, *args: str, exit_code: int = 2) -> tuple[str, str]:
         """Run it to the error that it must end with, in one line, and return the error's code and message."""
@@ -68,6 +77,20 @@ class Command:
         assert found
         assert exit_code != 2 or len(lines) == 1
         return found[1], found[2]
+
+
+class CommandHere(Command):
+    """Runs it in this process, for what ends before any server is asked: starting one takes longer than that."""
+
+    def run(self, *args: str) -> tuple[int, str, str]:
+        stdout, stderr = StringIO(), StringIO()
+        given = patch.object(sys, "argv", ["reelmill", *args])
+        with chdir(self.folder), given, redirect_stdout(stdout), redirect_stderr(stderr), warnings.catch_warnings():
+            warnings.filterwarnings("ignore", "Cyclopts application invoked without tokens")
+            with pytest.raises(SystemExit) as ended:
+                main()
+        assert isinstance(ended.value.code, int)
+        return ended.value.code, stdout.getvalue(), stderr.getvalue()
 
 
 @pytest.fixture(scope="session")
@@ -84,6 +107,11 @@ def short_clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def offline(tmp_path: Path) -> Command:
     """The command where no Prefect server answers."""
     return Command(tmp_path, NO_SERVER)
+
+
+@pytest.fixture
+def here(tmp_path: Path) -> Command:
+    return CommandHere(tmp_path, NO_SERVER)
 
 
 @pytest.fixture
@@ -128,8 +156,8 @@ def test_finished_job_needs_no_server_and_says_so(
     assert [call for call in tool.calls() if call != "-version"] == []
 
 
-def test_dry_run_prints_the_plan_and_every_command_and_writes_nothing(offline: Command, clip: Path, tmp_path: Path):
-    stdout, stderr = offline("transcode", str(clip), "-f", "mp4", "-f", "flv", "--segment-seconds", "4", "--dry-run")
+def test_dry_run_prints_the_plan_and_every_command_and_writes_nothing(here: Command, clip: Path, tmp_path: Path):
+    stdout, stderr = here("transcode", str(clip), "-f", "mp4", "-f", "flv", "--segment-seconds", "4", "--dry-run")
     assert stderr == ""
     assert "Renditions" in stdout
     assert "h264-180p" in stdout
@@ -142,11 +170,11 @@ def test_dry_run_prints_the_plan_and_every_command_and_writes_nothing(offline: C
     assert_nothing_written(tmp_path)
 
 
-def test_dry_run_shows_what_is_laid_over_the_picture(offline: Command, clip: Path, tmp_path: Path):
+def test_dry_run_shows_what_is_laid_over_the_picture(here: Command, clip: Path, tmp_path: Path):
     image, lines = tmp_path / "logo.png", srt_file(tmp_path, ("00:00:01,000", "00:00:02,000", "Hello"))
     run_ffmpeg("-f", "lavfi", "-i", "color=red:s=8x8", "-frames:v", "1", image)
     laid = ("--watermark", str(image), "--burn-subtitles", str(lines))
-    stdout, _ = offline("transcode", str(clip), *laid, "--dry-run", "--json")
+    stdout, _ = here("transcode", str(clip), *laid, "--dry-run", "--json")
     plan = json.loads(stdout)
     argv = next(each["argv"] for each in plan["commands"] if each["task"] == "encode-h264-180p-00000")
     graph = argv[argv.index("-filter_complex") + 1]
@@ -155,8 +183,8 @@ def test_dry_run_shows_what_is_laid_over_the_picture(offline: Command, clip: Pat
     assert "burned into the picture: lines.srt, lines: 1" in plan["reasons"]
 
 
-def test_command_of_a_dry_run_encodes_what_it_says(offline: Command, clip: Path, tmp_path: Path):
-    stdout, _ = offline("transcode", str(clip), "--segment-seconds", "4", "--dry-run", "--json")
+def test_command_of_a_dry_run_encodes_what_it_says(here: Command, clip: Path, tmp_path: Path):
+    stdout, _ = here("transcode", str(clip), "--segment-seconds", "4", "--dry-run", "--json")
     plan = json.loads(stdout)
     assert [each["task"] for each in plan["commands"]][:2] == ["track-aac-audio-1", "encode-h264-180p-00000"]
     argv = plan["commands"][2]["argv"]
@@ -166,12 +194,12 @@ def test_command_of_a_dry_run_encodes_what_it_says(offline: Command, clip: Path,
     assert len(frame_times(piece)) == 4 * FRAME_RATE
 
 
-def test_version_and_help_are_printed(offline: Command):
+def test_version_and_help_are_printed(offline: Command, here: Command):
     import reelmill
 
     assert offline("--version") == (f"{reelmill.__version__}\n", "")
     for args in (("--help",), ("transcode", "--help"), ("profiles", "--help")):
-        stdout, stderr = offline(*args)
+        stdout, stderr = here(*args)
         assert stdout.startswith("Usage: reelmill")
         assert stderr == ""
 
@@ -195,15 +223,15 @@ def test_version_and_help_are_printed(offline: Command):
     ],
 )
 def test_refusal_is_one_line_and_exit_code_2(
-    args: tuple[str, ...], code: str, offline: Command, short_clip: Path, tmp_path: Path
+    args: tuple[str, ...], code: str, here: Command, short_clip: Path, tmp_path: Path
 ):
     given = [each.format(clip=short_clip, folder=short_clip.parent) for each in args]
-    assert offline.error("transcode", *given)[0] == code
+    assert here.error("transcode", *given)[0] == code
     assert_nothing_written(tmp_path)
 
 
-def test_error_is_json_too_when_asked(offline: Command):
-    stdout, stderr = offline("transcode", "missing.mp4", "--json", exit_code=2)
+def test_error_is_json_too_when_asked(here: Command):
+    stdout, stderr = here("transcode", "missing.mp4", "--json", exit_code=2)
     error = json.loads(stdout)["error"]
     assert error["code"] == "SourceNotFound"
     assert stderr == f"error: SourceNotFound: {error['message']}\n"
@@ -212,17 +240,16 @@ def test_error_is_json_too_when_asked(offline: Command):
 @pytest.mark.parametrize(
     "args", [("--nope",), ("clip.mp4", "--format", "exe"), ("clip.mp4", "--damage", "shrug"), ()], ids=str
 )
-def test_command_line_that_cannot_be_read_ends_in_an_error(args: tuple[str, ...], offline: Command, tmp_path: Path):
-    with offline.start("transcode", *args) as process:
-        stdout, stderr = process.communicate(timeout=60)
-    assert process.returncode == 2
+def test_command_line_that_cannot_be_read_ends_in_an_error(args: tuple[str, ...], here: Command, tmp_path: Path):
+    code, stdout, stderr = here.run("transcode", *args)
+    assert code == 2
     assert "Traceback" not in stderr
     assert stdout == ""
     assert_nothing_written(tmp_path)
 
 
-def test_name_with_a_newline_is_told_in_one_line(offline: Command):
-    code, message = offline.error("transcode", "a\nb.mp4")
+def test_name_with_a_newline_is_told_in_one_line(here: Command):
+    code, message = here.error("transcode", "a\nb.mp4")
     assert code == "InvalidUri"
     assert "a" in message
 
@@ -364,22 +391,22 @@ def test_second_run_of_a_job_that_is_running_is_refused(reelmill: Command, short
 # Profiles
 
 
-def test_profiles_are_listed(offline: Command):
-    stdout, _ = offline("profiles", "list")
+def test_profiles_are_listed(here: Command):
+    stdout, _ = here("profiles", "list")
     assert [name for name in ("web-720p", "web-1080p", "audio-podcast", "small-av1") if name not in stdout] == []
 
 
-def test_shown_profile_can_be_saved_and_used(offline: Command, tmp_path: Path):
-    stdout, _ = offline("profiles", "show", "web-720p")
+def test_shown_profile_can_be_saved_and_used(here: Command, tmp_path: Path):
+    stdout, _ = here("profiles", "show", "web-720p")
     (tmp_path / "mine.yaml").write_text(stdout)
-    assert offline("profiles", "show", "mine.yaml")[0] == stdout
-    assert offline("profiles", "validate", "mine.yaml") == ("mine.yaml: web-720p is valid\n", "")
+    assert here("profiles", "show", "mine.yaml")[0] == stdout
+    assert here("profiles", "validate", "mine.yaml") == ("mine.yaml: web-720p is valid\n", "")
 
 
-def test_bad_profile_is_one_line_and_exit_code_2(offline: Command, tmp_path: Path):
+def test_bad_profile_is_one_line_and_exit_code_2(here: Command, tmp_path: Path):
     (tmp_path / "good.yaml").write_text("version: 1\nname: good\n")
     (tmp_path / "bad.yaml").write_text("version: 1\nname: bad\nvideo: {crf: 999}\n")
-    code, message = offline.error("profiles", "validate", "good.yaml", "bad.yaml")
+    code, message = here.error("profiles", "validate", "good.yaml", "bad.yaml")
     assert (code, message) == ("InvalidProfile", "bad.yaml: video.crf: 999 is not allowed; allowed: 0 to 51")
-    assert offline.error("profiles", "validate", "missing.yaml")[0] == "InvalidProfile"
-    assert offline.error("profiles", "show", "nobody")[0] == "InvalidProfile"
+    assert here.error("profiles", "validate", "missing.yaml")[0] == "InvalidProfile"
+    assert here.error("profiles", "show", "nobody")[0] == "InvalidProfile"

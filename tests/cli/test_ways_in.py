@@ -68,7 +68,9 @@ def event_of(bucket: str, key: str) -> dict[str, Any]:
 
 @pytest.mark.slow
 @pytest.mark.timeout(900)
-def test_every_way_in_makes_one_job_and_trouble_is_told(tmp_path: Path, clip: Path, ministack: S3Server):
+def test_every_way_in_makes_one_job_and_trouble_is_told(
+    tmp_path: Path, clip: Path, ministack: S3Server, prefect_tables: Path
+):
     bucket, port = new_bucket(ministack), free_port()
     inbox = tmp_path / "inbox"
     inbox.mkdir()
@@ -78,6 +80,7 @@ def test_every_way_in_makes_one_job_and_trouble_is_told(tmp_path: Path, clip: Pa
     notify(ministack, url, bucket, prefix="in/told/")
     with alarm_receiver() as (webhook, alarms), up_service(
         tmp_path / "service",
+        prefect_tables,
         **ministack.env(),
         REELMILL_INTAKE_INBOX=f"{inbox},{bucket / 'in'}",
         REELMILL_OUTPUT_ROOT=str(bucket / "out"),
@@ -161,14 +164,15 @@ def test_every_way_in_makes_one_job_and_trouble_is_told(tmp_path: Path, clip: Pa
 @pytest.mark.slow
 @pytest.mark.timeout(900)
 def test_a_cancelled_job_leaves_no_ffmpeg_and_a_killed_one_goes_on_by_itself(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, prefect_tables: Path
 ):
     monkeypatch.setenv("PREFECT_SERVER_API_AUTH_STRING", "me:secret")
     clip = make_clip(tmp_path / "long.mp4", seconds=40, size="640x360")
     tool = LoggedTool(tmp_path / "tool")
     job = ("submit", str(clip), "-f", "mp4", "--segment-seconds", "5", "--workers", "1", "-o", str(tmp_path / "out"))
     settings = {"REELMILL_FFMPEG": str(tool.path), "REELMILL_WORK_DIR": str(tmp_path)}
-    with up_service(tmp_path / "service", PREFECT_SERVER_API_AUTH_STRING="me:secret", **settings) as service:
+    settings["PREFECT_SERVER_API_AUTH_STRING"] = "me:secret"
+    with up_service(tmp_path / "service", prefect_tables, **settings) as service:
         with monkeypatch.context() as stranger:
             stranger.delitem(service.environment, "PREFECT_SERVER_API_AUTH_STRING")
             assert "wants another PREFECT_API_AUTH_STRING" in service.command("jobs", "list", exit_code=3)

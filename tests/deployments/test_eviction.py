@@ -38,8 +38,9 @@ def environment(prefect_server: str, ministack: S3Server, tmp_path: Path) -> dic
 def test_an_evicted_job_is_scheduled_again_and_goes_on_where_it_was(environment: dict[str, str], tmp_path: Path):
     tool = LoggedTool(tmp_path / "tool")
     environment["REELMILL_FFMPEG"] = str(tool.path)
-    clip = make_clip(tmp_path / "clip.mp4", seconds=30, size="640x360")
-    job = {"source": str(clip), "formats": ["mp4"], "segment_s": 3, "output": str(tmp_path / "made")}
+    tool.wait_before(0.5)
+    clip = make_clip(tmp_path / "clip.mp4", seconds=10)
+    job = {"source": str(clip), "formats": ["mp4"], "segment_s": 1, "output": str(tmp_path / "made")}
     with SyncPrefectClient(environment["PREFECT_API_URL"]) as client:
         module = "flows.transcode_video.transcode_video"
         deployment = client.create_deployment(client.create_flow(transcode_video), "evicted", entrypoint=module)

@@ -45,13 +45,13 @@ def page() -> Iterator[Page]:
 
 
 @pytest.fixture(scope="module")
-def service(page: Page, tmp_path_factory: pytest.TempPathFactory) -> Iterator[UpService]:
+def service(page: Page, tmp_path_factory: pytest.TempPathFactory, prefect_tables: Path) -> Iterator[UpService]:
     """A service with a clip at videos/CLIP in its folder `results`, from where the paths of its jobs count."""
     folder = tmp_path_factory.mktemp("service")
     with pytest.MonkeyPatch.context() as patch:
         for name in ("WORK_DIR", "SCRATCH_DIR"):
             patch.setenv(f"REELMILL_{name}", str(folder / name.lower()))
-        with up_service(folder) as service:
+        with up_service(folder, prefect_tables) as service:
             videos = service.home / "results" / "videos"
             videos.mkdir(parents=True)
             make_clip(videos / CLIP, seconds=SECONDS)

@@ -15,7 +15,7 @@ from prefect.client.orchestration import SyncPrefectClient
 from prefect.exceptions import ObjectNotFound
 
 from cli.service_home import ask
-from deployments.apply import PLATFORMS, WORK_POOL, platform_template
+from deployments.apply import PLATFORMS, WORK_POOL, apply_work_pool, platform_template
 from tests.deployments.platforms import ROOT, SITE, deployments_of
 
 QUEUES = {"transcode": "normal", "transcode-high": "high", "transcode-bulk": "bulk"}
@@ -58,10 +58,9 @@ def test_a_platform_has_one_pool_and_a_deployment_for_each_queue(api: str, platf
     wanted = {name: each["work_pool"]["job_variables"] for name, each in deployments_of(platform).items()}
     wanted["transcode"] = {"env": {"PREFECT_FLOWS_HEARTBEAT_FREQUENCY": "30"}}
     assert {name: each["job_variables"] for name, each in found.items()} == wanted
-    refused = apply(api)
-    assert (refused.returncode, refused.stdout.strip()) == (
-        1, f"the work pool reelmill is of type {platform}, not process: delete it first",
-    )  # fmt: skip
+    refused = f"^the work pool reelmill is of type {platform}, not process: delete it first$"
+    with SyncPrefectClient(api) as client, pytest.raises(SystemExit, match=refused):
+        apply_work_pool(client, yaml.safe_load(WORK_POOL.read_text()), None)
 
 
 @pytest.mark.parametrize("platform", PLATFORMS)

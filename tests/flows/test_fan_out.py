@@ -153,9 +153,9 @@ def test_budget_stops_what_runs_on_workers(
 
     set_to(fan_out="dask", dask_maximum=2, price_vcpu_s="0.01")
     monkeypatch.setattr(flow, "refuse_over_budget", lambda *_: None)
-    long = make_clip(tmp_path / "long.mp4", seconds=120, size="640x360")
+    long = make_clip(tmp_path / "long.mp4", seconds=40, size="640x360")
     with pytest.raises(BudgetExceeded, match=r"all of 0\.0100 USD is spent"):
-        run_job(job.model_copy(update={"source": str(long), "segment_s": 120, "budget": Decimal("0.01")}))
+        run_job(job.model_copy(update={"source": str(long), "segment_s": 40, "budget": Decimal("0.01")}))
     assert alive_with(tmp_path) == []
     [stopped] = latest_jobs(["failed"], 1)
     assert stopped.cost_nanos is not None

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import shutil
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
+from reelmill.job import Clip
 from reelmill.media.fonts import font_file
 from tests.exact_frames import frames_of_pieces, without_loss
 from tests.ffmpeg_tool import run_ffmpeg
@@ -38,8 +40,8 @@ def images(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def encode(source: Path, folder: Path, segment_s: float, **video: Any) -> Encoded:
-    prepared = prepare(source, folder, segment_s=segment_s, profile=fast_profile(**video))
+def encode(source: Path, folder: Path, segment_s: float, clip: Clip | None = None, **video: Any) -> Encoded:
+    prepared = prepare(source, folder, segment_s=segment_s, profile=fast_profile(**video), clip=clip)
     return encode_video(prepared, folder / f"pieces-{segment_s}", without_loss)
 
 
@@ -66,7 +68,8 @@ def test_pieces_are_what_one_run_makes(
         {"text": HOSTILE[0], "position": "bottom-left", "start_s": 1.1, "end_s": 4.2},
         {"clock": True},
     ]
-    cut, whole = (encode(hard_media(name), tmp_path, each, overlays=overlays, **video) for each in (1.3, 1000))
+    part = Clip(end=Decimal(4)) if video.get("denoise") == "strong" else None  # which takes longer than all others
+    cut, whole = (encode(hard_media(name), tmp_path, each, part, overlays=overlays, **video) for each in (1.3, 1000))
     assert len(cut.plan.video[0].segments) > 1
     assert len(whole.plan.video[0].segments) == 1
     assert frames_of_pieces(cut, tmp_path) == frames_of_pieces(whole, tmp_path)
