@@ -18,6 +18,7 @@ from uuid import uuid4
 import psutil
 
 from cli.service_home import ServiceHome, ask
+from tests.live_jobs import wait_until
 from tests.prefect_servers import FILE_NAME
 from tests.server_processes import answers, free_port
 
@@ -139,7 +140,5 @@ def up_service(folder: Path, tables: Path | None = None, **settings: str) -> Ite
 def wait_for(condition: Callable[[], object], *, within_s: float) -> float:
     """Wait until it is true, and return how long that took."""
     started = time.monotonic()
-    while not condition():
-        assert time.monotonic() - started < within_s, f"not after {within_s} s"
-        time.sleep(0.1)
+    wait_until(condition, within_s)
     return time.monotonic() - started
