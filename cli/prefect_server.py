@@ -20,6 +20,8 @@ from reelmill.settings import settings
 
 _LOCAL_API = "http://127.0.0.1:4200/api"
 _ANSWERS_WITHIN_S = 2.0
+_ANSWERS_WITHIN_S_WHEN_BUSY = 20.0
+"""Where a server is known to be: on SQLite it may be at work for others for seconds. None at all is told at once."""
 _STARTS_WITHIN_S = 120.0
 
 
@@ -30,7 +32,7 @@ def prefect_server(*, verbose: bool) -> Generator[None]:
     use_server()
     api = os.environ.get("PREFECT_API_URL") or _profiles_server()
     if api:
-        if not _answers(api):
+        if not _answers(api, _ANSWERS_WITHIN_S_WHEN_BUSY):
             raise ServerUnreachable(f"the Prefect server at {api} does not answer; unset PREFECT_API_URL to do without")
         yield
         return
@@ -65,7 +67,7 @@ def use_server() -> None:
     if "PREFECT_API_URL" in os.environ:
         return
     service = running_service()
-    if service is not None and _answers(service.api):
+    if service is not None and _answers(service.api, _ANSWERS_WITHIN_S_WHEN_BUSY):
         os.environ["PREFECT_API_URL"] = service.api
         if password := os.environ.get("PREFECT_SERVER_API_AUTH_STRING"):
             os.environ.setdefault("PREFECT_API_AUTH_STRING", password)
@@ -109,9 +111,9 @@ def _wait_for(server: subprocess.Popen[bytes], api: str, log: Path) -> None:
         time.sleep(0.1)
 
 
-def _answers(api: str) -> bool:
+def _answers(api: str, within_s: float = _ANSWERS_WITHIN_S) -> bool:
     try:
-        with urllib.request.urlopen(f"{api}/health", timeout=_ANSWERS_WITHIN_S) as answer:
+        with urllib.request.urlopen(f"{api}/health", timeout=within_s) as answer:
             return answer.status == 200 and answer.read(16).strip() == b"true"
     except urllib.error.HTTPError as error:
         return error.code in (401, 403)  # a server that wants to know who asks

@@ -27,7 +27,9 @@ def test_local_cluster_grows_from_the_minimum_to_the_maximum(set_to: Set):
     check_fan_out()
     runner = fan_out._runner()
     assert isinstance(runner, DaskRunner)
-    assert runner.cluster_kwargs == {"n_workers": 1, "threads_per_worker": 1, "dashboard_address": ":0"}
+    assert runner.cluster_kwargs == {
+        "n_workers": 1, "threads_per_worker": 1, "dashboard_address": ":0", "preload": ["tasks.errand"],
+    }  # fmt: skip
     assert runner.adapt_kwargs == {"minimum": 1, "maximum": 7, "interval": "2s"}
     assert settings().tasks_at_once == 7
 
