@@ -26,7 +26,8 @@ def plan_as_json(plan: TransferPlan) -> dict[str, Any]:
             }
             for each in plan.objects
         ],
-        "estimate": plan.estimate.model_dump(mode="json"), "warnings": list(plan.warnings),
+        "expected_s": plan.expected_s, "estimate": plan.estimate.model_dump(mode="json"),
+        "warnings": list(plan.warnings),
     }  # fmt: skip
 
 
@@ -42,6 +43,8 @@ def print_plan(console: Console, plan: TransferPlan) -> None:
     _more(console, len(plan.objects))
     way = "the store copies the large ones by itself" if plan.by_store else "through this machine"
     console.print(f"{len(plan.objects):,} objects, {_size(plan.size_bytes)}, {way}", highlight=False)
+    if plan.expected_s is not None and plan.size_bytes:
+        console.print(f"about {plan.expected_s:,.0f} s at the rate that is known", highlight=False)
     console.print(f"expected: {cost_text(plan.estimate)}", highlight=False)
     _warn(console, plan.warnings)
 

@@ -9,7 +9,7 @@ from prefect.blocks.core import Block
 from pydantic import Field, SecretStr
 
 from reelmill.errors import StoreAccessDenied
-from reelmill.storage.s3_credentials import load_credentials_with
+from reelmill.storage.s3_credentials import Keys, load_credentials_with
 
 
 class S3Credentials(Block):
@@ -23,19 +23,19 @@ class S3Credentials(Block):
     session_token: SecretStr | None = Field(default=None, description="Session token, for temporary keys")
 
 
-def load_s3_credentials(name: str) -> dict[str, str | None]:
-    """Return the keys of the block called `name` as boto3's keywords. Raises StoreAccessDenied where there is none."""
+def load_s3_credentials(name: str) -> Keys:
+    """Return the keys of the block called `name`. Raises StoreAccessDenied where there is none."""
     try:
         block = S3Credentials.load(name)
     except ValueError as error:
         raise StoreAccessDenied(f"the Prefect block {name} can't be loaded: {error}") from error
     assert isinstance(block, S3Credentials)
     token = block.session_token
-    return {
-        "aws_access_key_id": block.access_key_id.get_secret_value(),
-        "aws_secret_access_key": block.secret_access_key.get_secret_value(),
-        "aws_session_token": token.get_secret_value() if token else None,
-    }
+    return Keys(
+        block.access_key_id.get_secret_value(),
+        block.secret_access_key.get_secret_value(),
+        token.get_secret_value() if token else None,
+    )
 
 
 load_credentials_with(load_s3_credentials)

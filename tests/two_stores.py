@@ -49,8 +49,8 @@ class Stores:
         with closing(self.clients[where.store].get_object(Bucket=where.bucket, Key=where.key)["Body"]) as body:
             return body.read()
 
-    def head(self, where: S3Location) -> dict[str, Any]:
-        return self.clients[where.store].head_object(Bucket=where.bucket, Key=where.key)
+    def head(self, where: S3Location, **said: Any) -> dict[str, Any]:
+        return self.clients[where.store].head_object(Bucket=where.bucket, Key=where.key, **said)
 
     def tags(self, where: S3Location) -> dict[str, str]:
         found = self.clients[where.store].get_object_tagging(Bucket=where.bucket, Key=where.key)

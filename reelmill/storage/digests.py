@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import zlib
+from collections.abc import Sequence
 from pathlib import Path
 
 
@@ -21,6 +23,16 @@ def content_md5(content: bytes) -> str:
 def multipart_etag(part_md5s: list[bytes]) -> str:
     """Return the ETag that S3 gives to an object uploaded in parts: the MD5 of their MD5s, and their number."""
     return f"{hashlib.md5(b''.join(part_md5s)).hexdigest()}-{len(part_md5s)}"
+
+
+def crc32_text(crc: int) -> str:
+    """Return a CRC-32 as S3 writes it: base64 of its four bytes, the highest first."""
+    return base64.b64encode(crc.to_bytes(4, "big")).decode()
+
+
+def composite_crc32(crcs: Sequence[int]) -> str:
+    """Return the CRC-32 that S3 gives to an object uploaded in parts that had one: that of theirs, and their number."""
+    return f"{crc32_text(zlib.crc32(b''.join(each.to_bytes(4, 'big') for each in crcs)))}-{len(crcs)}"
 
 
 def content_key(*parts: str) -> str:

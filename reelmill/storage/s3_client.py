@@ -15,6 +15,7 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Any, cast
 
 import botocore.session
+from botocore.auth import S3SigV4Auth
 from botocore.config import Config
 from botocore.exceptions import (
     BotoCoreError,
@@ -77,9 +78,19 @@ def client(store: str = "") -> S3Client:
     return _client(store)
 
 
+def signer(store: str = "") -> S3SigV4Auth:
+    """Return what signs requests as the client of that store does, with its credentials."""
+    with explained("the S3 client"):
+        credentials = _session(store).get_credentials()
+        if credentials is None:
+            raise NoCredentialsError
+    return S3SigV4Auth(credentials, "s3", client(store).meta.region_name)
+
+
 def forget_client() -> None:
     """Have the next client made by the settings and the environment as they are then."""
     _client.cache_clear()
+    _session.cache_clear()
 
 
 @lru_cache(maxsize=64)
@@ -97,13 +108,21 @@ def _client(name: str) -> S3Client:
         response_checksum_validation=wanted.s3_checksums,
         user_agent_extra="reelmill",
     )
-    credentials: Any = load_credentials(store.credentials_block) if store.credentials_block else {}
     with explained("the S3 client"):
-        core = botocore.session.Session(profile=store.profile)
-        core.register_component("data_loader", _service_models())
-        made: Any = core.create_client(
-            "s3", region_name=store.region, endpoint_url=store.endpoint_url, config=config, **credentials
+        made: Any = _session(name).create_client(
+            "s3", region_name=store.region, endpoint_url=store.endpoint_url, config=config
         )
+        return made
+
+
+@lru_cache(maxsize=64)
+def _session(name: str) -> botocore.session.Session:
+    store = store_settings(name)
+    with explained("the S3 client"):
+        made = botocore.session.Session(profile=store.profile)
+        made.register_component("data_loader", _service_models())
+        if store.credentials_block:
+            made.set_credentials(*load_credentials(store.credentials_block))
         return made
 
 

@@ -2,20 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
+from typing import NamedTuple
 
 from reelmill.errors import StoreAccessDenied
 
-Loader = Callable[[str], Mapping[str, str | None]]
+
+class Keys(NamedTuple):
+    """What a server of S3 knows somebody by; temporary keys have a token."""
+
+    access_key_id: str
+    secret_access_key: str
+    session_token: str | None
+
+
+Loader = Callable[[str], Keys]
 _loader: list[Loader] = []
 
 
 def load_credentials_with(loader: Loader) -> None:
-    """Have the credentials that a setting names loaded by `loader`, as the keywords of a boto3 session."""
+    """Have the credentials that a setting names loaded by `loader`."""
     _loader[:] = [loader]
 
 
-def load_credentials(name: str) -> Mapping[str, str | None]:
+def load_credentials(name: str) -> Keys:
     """Return the credentials of that name. Raises StoreAccessDenied."""
     if not _loader:
         raise StoreAccessDenied(f"REELMILL_S3_CREDENTIALS_BLOCK: {name} can't be loaded here, where Prefect isn't")

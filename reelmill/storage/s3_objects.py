@@ -10,11 +10,13 @@ from datetime import datetime
 from typing import Any, cast
 from urllib.parse import parse_qsl, urlencode
 
+from botocore.exceptions import ClientError
+
 from reelmill.errors import SourceChanged, SourceNotFound, StoreAccessDenied, StoreConflict, StoreFailed
 from reelmill.storage.digests import content_md5
 from reelmill.storage.location import S3Location
 from reelmill.storage.s3 import S3Store, refuse_missing_bucket
-from reelmill.storage.s3_client import client, explained
+from reelmill.storage.s3_client import client, code_of, explained
 from reelmill.storage.s3_upload import Upload, is_md5, retried
 from reelmill.storage.store import leaves_to_sweep
 
@@ -23,6 +25,8 @@ _KEPT_HEADERS = (
 )  # fmt: skip
 _CLOCKS_STEP_S = 2.0
 """When an upload began is told in whole seconds."""
+_NOT_KNOWN = ("InvalidArgument", "InvalidRequest", "NotImplemented", "400", "501")
+"""What servers answer to a header that they don't know."""
 _IN_PARTS = re.compile(r"[0-9a-f]{32}-(\d+)")
 
 
@@ -112,25 +116,39 @@ def objects_below(where: S3Location) -> Iterator[tuple[str, int, str]]:
         yield from ((each["Key"], each["Size"], each["ETag"]) for each in page.get("Contents", ()))
 
 
-def begin_copy(where: S3Location, headers: dict[str, Any], metadata: dict[str, str], tags: str) -> Upload:
+def begin_copy(
+    where: S3Location, headers: dict[str, Any], metadata: dict[str, str], tags: str, *, with_crc32: bool
+) -> Upload:
     """Open an upload of an object with these. Whoever calls must abort it when it isn't completed.
 
-    An upload that an answer was lost to is open without anybody's knowing its id, and is aborted.
+    An upload that an answer was lost to is open without anybody's knowing its id, and is aborted. `with_crc32` asks the
+    server to check a CRC-32 with each part; what it answers says whether it does.
     """
-    tagged: Any = headers | ({"Tagging": tags} if tags else {})
+    named: Any = {"Bucket": where.bucket, "Key": where.key, "Metadata": metadata, **headers}
+    named |= {"Tagging": tags} if tags else {}
     began, upload_id, is_alone = time.monotonic(), "", False
     try:
-        with explained(str(where)):
-            answer = client(where.store).create_multipart_upload(
-                Bucket=where.bucket, Key=where.key, Metadata=metadata, **tagged
-            )
+        answer = _create_upload(where, named, with_crc32=with_crc32)
         upload_id, is_alone = answer["UploadId"], not answer["ResponseMetadata"].get("RetryAttempts")
     finally:
         if not is_alone:
             with leaves_to_sweep(f"an open upload to {where}"):
                 age_s = time.monotonic() - began + _CLOCKS_STEP_S
                 S3Store(where.root).abort_uploads(where.key, younger_than_s=age_s, keep=upload_id)
-    return Upload(where.bucket, where.key, upload_id, store=where.store)
+    has_crc32 = with_crc32 and answer.get("ChecksumAlgorithm") == "CRC32"
+    return Upload(where.bucket, where.key, upload_id, store=where.store, has_crc32=has_crc32)
+
+
+def _create_upload(where: S3Location, named: Any, *, with_crc32: bool) -> Any:
+    asked: Any = {"ChecksumAlgorithm": "CRC32"} if with_crc32 else {}
+    try:
+        with explained(str(where)):
+            return client(where.store).create_multipart_upload(**named, **asked)
+    except StoreFailed as error:
+        cause = error.__cause__
+        if not (with_crc32 and isinstance(cause, ClientError) and code_of(cause) in _NOT_KNOWN):
+            raise
+    return _create_upload(where, named, with_crc32=False)
 
 
 def put_whole(

@@ -17,7 +17,7 @@ from botocore.exceptions import ClientError
 
 from reelmill.errors import SourceNotFound, StoreConflict, StoreFailed, StoreThrottled, StoreUnreachable
 from reelmill.settings import settings
-from reelmill.storage.digests import content_md5, multipart_etag
+from reelmill.storage.digests import composite_crc32, content_md5, crc32_text, multipart_etag
 from reelmill.storage.location import S3Location
 from reelmill.storage.s3_client import client, code_of, explained
 
@@ -38,7 +38,7 @@ _MD5 = re.compile(r"[0-9a-f]{32}(-\d+)?")
 
 @dataclass(frozen=True)
 class Upload:
-    """One multipart upload; `etags` are those of its parts, from part 1 on, once they are sent."""
+    """One multipart upload; `etags` and `crc32s` are those of its parts, from part 1 on, once they are sent."""
 
     bucket: str
     key: str
@@ -46,6 +46,9 @@ class Upload:
     etags: tuple[str, ...] = ()
     size_bytes: int = 0
     store: str = ""
+    has_crc32: bool = False
+    """Whether the server wants a CRC-32 with each part, and checks it."""
+    crc32s: tuple[int, ...] = ()
 
     def as_json(self) -> str:
         return json.dumps(asdict(self))
@@ -53,7 +56,7 @@ class Upload:
     @classmethod
     def from_json(cls, text: str) -> Upload:
         fields = json.loads(text)
-        return cls(**fields | {"etags": tuple(fields["etags"])})
+        return cls(**fields | {name: tuple(fields[name]) for name in ("etags", "crc32s")})
 
     @property
     def where(self) -> S3Location:
@@ -134,6 +137,8 @@ def complete_upload(upload: Upload, *, if_absent: bool = False) -> None:
     """
     condition: Any = {"IfNoneMatch": "*"} if if_absent else {}
     parts: Any = [{"PartNumber": number, "ETag": etag} for number, etag in enumerate(upload.etags, 1)]
+    for part, crc32 in zip(parts, upload.crc32s, strict=False):
+        part["ChecksumCRC32"] = crc32_text(crc32)
     failure: Exception | None = None
     try:
         with explained(str(upload.where)):
@@ -155,7 +160,7 @@ def complete_upload(upload: Upload, *, if_absent: bool = False) -> None:
 def _difference(upload: Upload) -> str | None:
     try:
         with explained(str(upload.where)):
-            found: Any = client(upload.store).head_object(Bucket=upload.bucket, Key=upload.key)
+            found: Any = client(upload.store).head_object(Bucket=upload.bucket, Key=upload.key, ChecksumMode="ENABLED")
     except SourceNotFound:
         return "it is not there"
     etag = found["ETag"].strip('"')
@@ -163,6 +168,8 @@ def _difference(upload: Upload) -> str | None:
         return f"{found['ContentLength']:,} of {upload.size_bytes:,} bytes are there"
     if is_md5(etag, found) and etag != upload.etag:
         return "what is there is not what was sent (its ETag differs)"
+    if upload.has_crc32 and found.get("ChecksumCRC32") != composite_crc32(upload.crc32s):
+        return "what is there is not what was sent (its CRC-32 differs)"
     return None
 
 

@@ -9,7 +9,7 @@ import re
 import select
 import ssl
 import urllib.request
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Iterable
 from contextlib import closing, contextmanager
 from functools import lru_cache
 from http import HTTPStatus
@@ -20,8 +20,10 @@ from urllib.parse import SplitResult, urlsplit
 
 from reelmill.errors import SourceChanged, SourceNotFound, StoreConflict, StoreFailed, StoreUnreachable
 from reelmill.settings import settings
+from reelmill.storage.digests import crc32_text
 from reelmill.storage.location import S3Location
 from reelmill.storage.s3_client import authorities_file, client, error_of
+from reelmill.storage.s3_trailer import CRC32_HEADER, Frames, signed_put
 from reelmill.storage.s3_upload import Upload, is_md5
 
 BLOCK_BYTES = 512 << 10
@@ -106,27 +108,40 @@ def reading(
 class PartSink:
     """Takes the bytes of one part, all of which must come, and says what the server stored."""
 
-    def __init__(self, connection: HTTPConnection, what: str):
+    def __init__(self, connection: HTTPConnection, what: str, frames: Frames | None):
         self._connection = connection
         self._what = what
+        self._frames = frames
 
     def write(self, block: memoryview) -> None:
-        with _told(self._what):
-            try:
-                self._connection.send(block)
-            except ConnectionError:
-                self.stored_etag()  # the server may have said why, and hung up
-                raise
+        self._send(self._frames.around(block) if self._frames else (block,))
 
-    def stored_etag(self) -> tuple[str, bool]:
-        """Return the ETag of what is stored, without quotes, and whether it is the MD5."""
+    def stored_etag(self, crc32: int) -> tuple[str, bool]:
+        """Return the ETag of what is stored, without quotes, and whether it is the MD5.
+
+        StoreFailed where the server checks what it has stored, and it has not this CRC-32.
+        """
+        if self._frames:
+            self._send((self._frames.end(crc32),))
         with _told(self._what), closing(self._connection.getresponse()) as answer:
             _refuse_error(answer, self._what)
             answer.read(_MOST_OF_AN_ERROR)
+        if answer.headers.get(CRC32_HEADER, crc32_text(crc32)) != crc32_text(crc32):
+            raise StoreFailed(f"{self._what}: what was stored is not what was sent (its CRC-32 differs)")
         encryption = {name: value for name, value in _ENCRYPTION.items() if value in answer.headers}
         seen = {name: answer.headers[value] for name, value in encryption.items()}
         etag = answer.headers.get("ETag", "").strip('"')
         return etag, is_md5(etag, seen)
+
+    def _send(self, blocks: Iterable[memoryview | bytes]) -> None:
+        with _told(self._what):
+            try:
+                for each in blocks:
+                    self._connection.send(each)
+            except ConnectionError:  # the server may have said why, and hung up
+                with closing(self._connection.getresponse()) as answer:
+                    _refuse_error(answer, self._what)
+                raise
 
 
 @contextmanager
@@ -136,9 +151,12 @@ def writing(wire: Wire, upload: Upload, number: int, size_bytes: int) -> Generat
         "Bucket": upload.bucket, "Key": upload.key, "UploadId": upload.upload_id, "PartNumber": number,
     }  # fmt: skip
     url = client(upload.store).generate_presigned_url("upload_part", Params=named, ExpiresIn=_EXPIRES_S)
-    what = f"{upload.where}, part {number}"
-    with _asked(wire, "PUT", url, what, {"Content-Length": str(size_bytes)}) as connection:
-        yield PartSink(connection, what)
+    what, headers, frames = f"{upload.where}, part {number}", {"Content-Length": str(size_bytes)}, None
+    if upload.has_crc32:
+        frames = Frames(size_bytes)
+        url, headers = signed_put(upload.store, url, frames)
+    with _asked(wire, "PUT", url, what, headers) as connection:
+        yield PartSink(connection, what, frames)
 
 
 @contextmanager

@@ -22,7 +22,7 @@ from reelmill.transfer.copying import Begun, Target
 from reelmill.transfer.ends import SourceFile, file_md5, is_there, kept_of, look_at_source
 from reelmill.transfer.job import AcceptedTransfer
 from reelmill.transfer.ledger import Beginning, Ledger, PartRecord, object_name
-from reelmill.transfer.parts import count_parts, part_of
+from reelmill.transfer.parts import Pace, count_parts, part_of
 from reelmill.transfer.plan import ObjectPlan, in_one_store, part_bytes_for
 
 _CLOCKS_STEP_S = 5.0
@@ -38,16 +38,18 @@ class Start:
     warnings: tuple[str, ...]
 
 
-def begin_object(planned: ObjectPlan, accepted: AcceptedTransfer, ledger: Ledger) -> Start | SourceFile:
+def begin_object(planned: ObjectPlan, accepted: AcceptedTransfer, pace: Pace, ledger: Ledger) -> Start | SourceFile:
     """Return what is to be copied; the source alone when its content is at the destination already.
 
+    A source that was changed since the plan, or of which only a listing was seen, is cut anew, by the plan's `pace`.
     Raises OutputCollision when another content is there, which is not to be replaced; SourceNotFound, StoreFailed.
     """
     source = look_at_source(planned.source)
     name = object_name(planned.destination)
     earlier = ledger.begun(name)
     if needs_copy(source, planned.destination, replaces=accepted.job.replace):
-        return _begin(source, planned.destination, accepted, ledger, earlier)
+        part_bytes = part_bytes_for(accepted, source, pace)
+        return _begin(source, planned.destination, part_bytes, accepted, ledger, earlier)
     if earlier is not None:
         discard(earlier, planned.destination, ledger)
     return source
@@ -64,10 +66,14 @@ def needs_copy(source: SourceFile, destination: Location, *, replaces: bool) -> 
 
 
 def _begin(
-    source: SourceFile, destination: Location, accepted: AcceptedTransfer, ledger: Ledger, earlier: Beginning | None
+    source: SourceFile,
+    destination: Location,
+    part_bytes: int,
+    accepted: AcceptedTransfer,
+    ledger: Ledger,
+    earlier: Beginning | None,
 ) -> Start:
     name, warnings = object_name(destination), list[str]()
-    part_bytes = part_bytes_for(accepted, source)
     if earlier is not None:
         differs = _difference(earlier, source, accepted)
         kept = None if differs else _kept(earlier, source.size_bytes, ledger.parts(name))
@@ -85,7 +91,8 @@ def _begin(
         headers, metadata, tags, warning = kept_of(source)
         warnings += [warning] if warning else []
         ledger.begin(name, beginning, None)  # before anything is open, so that a killed run's upload is found
-        upload = begin_copy(destination, headers, metadata, tags)
+        by_store = in_one_store(source.location, destination)
+        upload = begin_copy(destination, headers, metadata, tags, with_crc32=not by_store)
         token = upload.as_json()
         note = Note(str(destination.root), destination.key, token)
     else:

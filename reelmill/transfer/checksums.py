@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 from collections.abc import Iterable
 from functools import lru_cache
 
@@ -28,11 +27,6 @@ def fold_crc32(parts: Iterable[tuple[int, int]]) -> int:
     for crc, size_bytes in parts:
         whole = combine_crc32(whole, crc, size_bytes)
     return whole
-
-
-def crc32_text(crc: int) -> str:
-    """Return a CRC-32 as S3 writes it: base64 of its four bytes, the highest first."""
-    return base64.b64encode(crc.to_bytes(4, "big")).decode()
 
 
 def etag_of(md5s: list[str], *, of_parts: bool) -> str:

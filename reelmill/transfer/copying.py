@@ -125,7 +125,7 @@ def _stream(wire: Wire, begun: Begun, part: Part, attempt: str, pace: Pacer, on_
         if isinstance(begun.target.place, Upload):
             with writing(wire, begun.target.place, part.number, part.size_bytes) as sink:
                 passed = pass_on(wire, read, part.size_bytes, what, sink.write, pace=pace, tell=tell, attempt=attempt)
-                etag, has_md5 = sink.stored_etag()
+                etag, has_md5 = sink.stored_etag(passed.crc32)
             if has_md5 and etag != passed.md5:
                 raise StoreFailed(f"{what}: what was stored is not what was sent (its MD5 differs)")
         else:

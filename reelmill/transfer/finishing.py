@@ -8,14 +8,15 @@ from dataclasses import replace
 from pathlib import Path
 
 from reelmill.errors import SourceChanged, StoreFailed, VerifyFailed
+from reelmill.storage.digests import crc32_text
 from reelmill.storage.local_ranges import publish_file
 from reelmill.storage.location import S3Location
 from reelmill.storage.s3_client import client, explained
 from reelmill.storage.s3_objects import keep_tags, look_at, stored_parts
-from reelmill.storage.s3_upload import complete_upload
+from reelmill.storage.s3_upload import Upload, complete_upload
 from reelmill.storage.s3_wire import Wire
 from reelmill.transfer.beginning import needs_copy
-from reelmill.transfer.checksums import crc32_text, etag_of, fold_crc32
+from reelmill.transfer.checksums import etag_of, fold_crc32
 from reelmill.transfer.copying import Begun, Passed, digest_range
 from reelmill.transfer.ends import SourceFile, kept_of, look_at_source
 from reelmill.transfer.job import AcceptedTransfer
@@ -75,8 +76,11 @@ def finish_object(begun: Begun, records: Records, proof: Proof, accepted: Accept
     etag = _publish(begun, parts, accepted)
     if isinstance(begun.destination, S3Location) and (tags := kept_of(begun.source)[2]):
         keep_tags(begun.destination, tags)
-    has_md5 = all(each.md5 and (not each.etag or each.etag == each.md5) for each in parts)
-    reads_again = accepted.job.verify == "full" or not has_md5
+    place = begun.target.place
+    is_checked = (isinstance(place, Upload) and place.has_crc32) or all(
+        each.md5 and (not each.etag or each.etag == each.md5) for each in parts
+    )
+    reads_again = accepted.job.verify == "full" or not is_checked
     if reads_again:
         parts = _read_again(begun, parts, accepted)
     crcs = [(each.crc32, each.size_bytes) for each in parts if each.crc32 is not None]
@@ -112,7 +116,12 @@ def _publish(begun: Begun, parts: list[PartRecord], accepted: AcceptedTransfer) 
                 f"{len(wrong)} are not what was sent, first {wrong[:3]}"
             )
     complete_upload(
-        replace(upload, etags=tuple(each.etag for each in parts), size_bytes=begun.source.size_bytes),
+        replace(
+            upload,
+            etags=tuple(each.etag for each in parts),
+            size_bytes=begun.source.size_bytes,
+            crc32s=tuple(each.crc32 for each in parts if each.crc32 is not None) if upload.has_crc32 else (),
+        ),
         if_absent=not accepted.job.replace,
     )
     found = look_at(begun.destination)

@@ -19,7 +19,11 @@ LARGEST_OBJECT = 5 << 40
 _USUAL_PART = 16 * MIB
 _LARGE_PART = 64 * MIB
 _AIMED_PARTS = 256
+_AIMED_PART_S = 5.0
 _SLOWEST_PART_S = 30.0
+_LEAST_BY_RATE = 8 * MIB
+_MOST_BY_RATE = 512 * MIB
+_PARTS_PER_STREAM = 4
 _BATCH_PARTS = 64
 _BATCHES_PER_STREAM = 4
 _USUAL_MIB = (5, 6, 8, 10, 15, 16, 20, 25, 32, 50, 64, 100, 128, 256, 512, 1024)
@@ -55,14 +59,22 @@ def count_parts(size_bytes: int, part_bytes: int) -> int:
     return max(-(-size_bytes // part_bytes), 1)
 
 
-def choose_part_bytes(
-    size_bytes: int, *, wanted: int | None = None, of_source: int | None = None, stream_bytes_per_s: float | None = None
-) -> int:
+@dataclass(frozen=True)
+class Pace:
+    """What is known of how fast parts move: bytes a second of each stream, measured earlier and allowed at most."""
+
+    streams: int
+    measured: float | None = None
+    allowed: float | None = None
+
+
+def choose_part_bytes(size_bytes: int, pace: Pace, *, wanted: int | None = None, of_source: int | None = None) -> int:
     """Return the size of parts, in bytes.
 
     The size that is `wanted`, where it is possible; else that of the parts the source was uploaded in, so that both get
-    one ETag; else 16 to 64 MiB, in whole MiB, by the size of the object, less where a stream that moves
-    `stream_bytes_per_s` would take more than half a minute for it. Never so small that there were more than 10,000.
+    one ETag; else, in whole MiB, what a stream moves in 5 s by the measured rate, 8 to 512 MiB, and at least four parts
+    for each stream; where nothing was measured 16 to 64 MiB by the size of the object. Less where a stream would take
+    more than half a minute for it by the rate allowed. Never so small that there were more than 10,000.
     InvalidParameter when the object is too large for any store, or the wanted size is out of range.
     """
     if size_bytes > LARGEST_OBJECT:
@@ -78,8 +90,11 @@ def choose_part_bytes(
     if of_source is not None and floor <= of_source <= max(_LARGE_PART, 2 * floor):
         return of_source
     aimed = min(max(size_bytes // _AIMED_PARTS, _USUAL_PART), _LARGE_PART)
-    if stream_bytes_per_s is not None:
-        aimed = min(aimed, int(stream_bytes_per_s * _SLOWEST_PART_S))
+    if pace.measured is not None:
+        shared = max(size_bytes // (pace.streams * _PARTS_PER_STREAM), _LEAST_BY_RATE)
+        aimed = min(max(int(pace.measured * _AIMED_PART_S), _LEAST_BY_RATE), _MOST_BY_RATE, shared)
+    if pace.allowed is not None:
+        aimed = min(aimed, int(pace.allowed * _SLOWEST_PART_S))
     return math.ceil(max(aimed, floor) / MIB) * MIB
 
 

@@ -15,7 +15,8 @@ from reelmill.storage.s3_objects import objects_below
 from reelmill.transfer.cost import REQUESTS_PER_LARGE, REQUESTS_PER_SMALL, cost_of
 from reelmill.transfer.ends import SourceFile, look_at_source
 from reelmill.transfer.job import AcceptedTransfer
-from reelmill.transfer.parts import MIB, choose_part_bytes, count_parts
+from reelmill.transfer.parts import MIB, Pace, choose_part_bytes, count_parts
+from reelmill.transfer.rates import measured_rate
 from reelmill.transfer.report import TransferCost
 
 SMALL_BYTES = 4 * MIB
@@ -46,6 +47,8 @@ class TransferPlan(Frozen):
     destination: Location
     by_store: bool
     """Whether both ends are in one store, which can copy by itself."""
+    pace: Pace
+    """What the parts were cut by."""
     objects: tuple[ObjectPlan, ...]
     estimate: TransferCost
     warnings: tuple[str, ...] = ()
@@ -58,11 +61,19 @@ class TransferPlan(Frozen):
     def parts(self) -> int:
         return sum(each.parts for each in self.objects)
 
+    @property
+    def expected_s(self) -> float | None:
+        """Return how long it would take at the rate that was measured, or is allowed; None where neither is known."""
+        known = [each for each in (self.pace.measured, self.pace.allowed) if each is not None]
+        return self.size_bytes / min(known) / min(self.pace.streams, self.parts) if known else None
+
 
 def plan_transfer(accepted: AcceptedTransfer) -> TransferPlan:
     """Return what there is to move. Raises SourceNotFound, OutputCollision, PathEscape, StoreFailed, among others."""
     warnings: list[str] = []
-    found = _below(accepted, warnings) if accepted.job.recursive else _single(accepted)
+    allowed = accepted.bytes_per_s / accepted.streams if accepted.bytes_per_s else None
+    pace = Pace(accepted.streams, measured_rate(accepted.source, accepted.destination), allowed)
+    found = _below(accepted, pace, warnings) if accepted.job.recursive else _single(accepted, pace)
     objects = sorted(found, key=lambda each: -each.size_bytes)
     if not objects:
         raise SourceNotFound(f"source: there is nothing below {accepted.source}")
@@ -73,8 +84,8 @@ def plan_transfer(accepted: AcceptedTransfer) -> TransferPlan:
         taken.add(each.destination)
     by_store = in_one_store(accepted.source, accepted.destination)
     return TransferPlan(
-        source=accepted.source, destination=accepted.destination, by_store=by_store, objects=tuple(objects),
-        estimate=_estimate(accepted, objects, by_store), warnings=tuple(warnings),
+        source=accepted.source, destination=accepted.destination, by_store=by_store, pace=pace,
+        objects=tuple(objects), estimate=_estimate(accepted, objects, by_store), warnings=tuple(warnings),
     )  # fmt: skip
 
 
@@ -90,24 +101,20 @@ def in_one_store(source: Location, destination: Location) -> bool:
     )
 
 
-def part_bytes_for(accepted: AcceptedTransfer, source: SourceFile) -> int:
+def part_bytes_for(accepted: AcceptedTransfer, source: SourceFile, pace: Pace) -> int:
     """Return the size of parts for an object, now that it was looked at."""
-    per_stream = accepted.bytes_per_s / accepted.streams if accepted.bytes_per_s else None
-    return choose_part_bytes(
-        source.size_bytes, wanted=accepted.part_bytes, of_source=source.part_bytes, stream_bytes_per_s=per_stream
-    )
+    return choose_part_bytes(source.size_bytes, pace, wanted=accepted.part_bytes, of_source=source.part_bytes)
 
 
-def _single(accepted: AcceptedTransfer) -> Iterator[ObjectPlan]:
+def _single(accepted: AcceptedTransfer, pace: Pace) -> Iterator[ObjectPlan]:
     source = look_at_source(accepted.source)
-    part_bytes = SMALL_BYTES if source.size_bytes <= SMALL_BYTES else part_bytes_for(accepted, source)
+    part_bytes = SMALL_BYTES if source.size_bytes <= SMALL_BYTES else part_bytes_for(accepted, source, pace)
     yield ObjectPlan(
         source=source.location, destination=accepted.destination, size_bytes=source.size_bytes, part_bytes=part_bytes
     )
 
 
-def _below(accepted: AcceptedTransfer, warnings: list[str]) -> Iterator[ObjectPlan]:
-    per_stream = accepted.bytes_per_s / accepted.streams if accepted.bytes_per_s else None
+def _below(accepted: AcceptedTransfer, pace: Pace, warnings: list[str]) -> Iterator[ObjectPlan]:
     for location, name, size_bytes in _listed(accepted.source):
         if name.endswith("/") and isinstance(accepted.destination, Path):
             if size_bytes:
@@ -115,7 +122,7 @@ def _below(accepted: AcceptedTransfer, warnings: list[str]) -> Iterator[ObjectPl
             continue
         part_bytes = SMALL_BYTES
         if size_bytes > SMALL_BYTES:
-            part_bytes = choose_part_bytes(size_bytes, wanted=accepted.part_bytes, stream_bytes_per_s=per_stream)
+            part_bytes = choose_part_bytes(size_bytes, pace, wanted=accepted.part_bytes)
         destination = _destination(accepted.destination, name)
         yield ObjectPlan(source=location, destination=destination, size_bytes=size_bytes, part_bytes=part_bytes)
 

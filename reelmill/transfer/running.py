@@ -26,11 +26,13 @@ from reelmill.transfer.ledger import Ledger, PartRecord, open_ledger
 from reelmill.transfer.pacing import drop_pacer
 from reelmill.transfer.parts import batches, count_parts
 from reelmill.transfer.plan import ObjectPlan, TransferPlan
+from reelmill.transfer.rates import note_rate
 from reelmill.transfer.report import ObjectReport, Proof, TransferReport
 from reelmill.transfer.small import copy_small
 
 _LOOKS_EVERY_S = 0.5
 _SMALL_BATCH = 32
+_TELLING_BYTES = 64 << 20
 
 
 @dataclass(frozen=True)
@@ -127,6 +129,7 @@ class Transfer:
         self._small = deque(each for each in self.plan.objects if each.is_small)
         self._ready: deque[Batch] = deque()
         self._copies: dict[str, _Copy] = {}
+        self._arrived_s = self.started_s
         self.progress.begin(self.plan.size_bytes, self.plan.parts, step="copy", unit="bytes")
         self.warnings += self.plan.warnings
 
@@ -155,7 +158,7 @@ class Transfer:
 
     def _begin(self, planned: ObjectPlan) -> None:
         self.requests += REQUESTS_PER_LARGE
-        start = begin_object(planned, self.accepted, self.ledger)
+        start = begin_object(planned, self.accepted, self.plan.pace, self.ledger)
         if isinstance(start, SourceFile):
             self._note(
                 ObjectReport(
@@ -180,7 +183,7 @@ class Transfer:
         self._ready.extend(PartBatch(copy.begun, numbers) for numbers in batches(missing, self.accepted.streams))
 
     def _take_parts(self, name: str, records: tuple[PartRecord, ...]) -> None:
-        copy = self._copies[name]
+        copy, self._arrived_s = self._copies[name], time.monotonic()
         for record in records:
             copy.records[record.number] = record
             self.requests += record.requests
@@ -218,12 +221,23 @@ class Transfer:
                 self.ledger.end_open()
                 self.ledger.remove()
 
+    @property
+    def moved_bytes(self) -> int:
+        """Return what was copied, without what an earlier run had moved."""
+        copied = [each for each in self.reports if each.outcome == "copied"]
+        return max(sum(each.size_bytes - each.kept_parts * each.part_bytes for each in copied), 0)
+
+    def note_rate(self) -> None:
+        """Note how fast each stream was, where enough was moved in parts, and nothing held it back."""
+        streams = min(self.accepted.streams, self.plan.parts)
+        is_telling = self.moved_bytes >= _TELLING_BYTES and not any(each.is_small for each in self.plan.objects)
+        if is_telling and self.accepted.bytes_per_s is None and (moving_s := self._arrived_s - self.started_s) > 0:
+            note_rate(self.plan.source, self.plan.destination, self.moved_bytes / moving_s / streams)
+
     def report(self) -> TransferReport:
         """Return what came of it, now that everything is done."""
         wall_s = max(time.monotonic() - self.started_s, 1e-3)
-        copied = [each for each in self.reports if each.outcome == "copied"]
-        kept_bytes = sum(each.kept_parts * each.part_bytes for each in copied)
-        moved = max(sum(each.size_bytes for each in copied) - kept_bytes, 0)
+        copied, moved = [each for each in self.reports if each.outcome == "copied"], self.moved_bytes
         streamed = sum(each.size_bytes for each in copied if not each.by_store) + self.again_bytes
         twice = sum(each.size_bytes for each in copied if each.proof == "read twice")
         again = sum(each.size_bytes for each in copied if each.read_again)
@@ -260,6 +274,7 @@ def open_transfer(
         try:
             yield transfer
             transfer.abandon(keep=False)  # what an earlier run began of objects that are gone since
+            transfer.note_rate()
         except BaseException as error:
             cancel_job(attempt)
             transfer.abandon(keep=accepted.job.keep_partial and not isinstance(error, SourceChanged))

@@ -13,13 +13,13 @@ from isal import isal_zlib
 from reelmill.errors import OutputCollision, SourceChanged, StoreConflict, StoreFailed
 from reelmill.media.tool_jobs import refuse_cancelled
 from reelmill.settings import settings
+from reelmill.storage.digests import crc32_text
 from reelmill.storage.local import DRAFT_PREFIX
 from reelmill.storage.local_ranges import make_hollow, publish_file
 from reelmill.storage.location import S3Location
 from reelmill.storage.s3_objects import put_whole
 from reelmill.storage.s3_wire import Wire
 from reelmill.transfer.beginning import needs_copy
-from reelmill.transfer.checksums import crc32_text
 from reelmill.transfer.copying import digest_range, pass_on, reading_range
 from reelmill.transfer.ends import SourceFile, kept_of, look_at_source
 from reelmill.transfer.job import AcceptedTransfer

@@ -11,7 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from reelmill.errors import InvalidParameter
-from reelmill.transfer.checksums import combine_crc32, crc32_text, fold_crc32
+from reelmill.storage.digests import crc32_text
+from reelmill.transfer.checksums import combine_crc32, fold_crc32
 from reelmill.transfer.pacing import Pacer
 from reelmill.transfer.parts import (
     LARGEST_OBJECT,
@@ -19,6 +20,7 @@ from reelmill.transfer.parts import (
     MIB,
     MOST_PARTS,
     SMALLEST_PART,
+    Pace,
     batches,
     choose_part_bytes,
     count_parts,
@@ -31,9 +33,13 @@ from reelmill.transfer.parts import (
 SIZES = st.one_of(st.integers(0, LARGEST_OBJECT), st.integers(0, 200 * MIB))
 
 
-@given(SIZES, st.one_of(st.none(), st.integers(1, LARGEST_PART)), st.one_of(st.none(), st.floats(1, 1e10)))
-def test_parts_cover_the_object_once_and_stay_within_the_limits(size: int, of_source: int | None, rate: float | None):
-    part_bytes = choose_part_bytes(size, of_source=of_source, stream_bytes_per_s=rate)
+RATES = st.one_of(st.none(), st.floats(1, 1e10))
+PACES = st.builds(Pace, st.integers(1, 256), measured=RATES, allowed=RATES)
+
+
+@given(SIZES, st.one_of(st.none(), st.integers(1, LARGEST_PART)), PACES)
+def test_parts_cover_the_object_once_and_stay_within_the_limits(size: int, of_source: int | None, pace: Pace):
+    part_bytes = choose_part_bytes(size, pace, of_source=of_source)
     assert SMALLEST_PART <= part_bytes <= LARGEST_PART
     count = count_parts(size, part_bytes)
     assert 1 <= count <= MOST_PARTS
@@ -56,7 +62,7 @@ def test_parts_lie_end_to_end(size: int, part_bytes: int):
 
 
 @pytest.mark.parametrize(
-    ("size", "of_source", "rate", "expected"),
+    ("size", "of_source", "allowed", "expected"),
     [
         (2 << 30, None, None, 16 * MIB),
         (20 << 30, None, None, 64 * MIB),
@@ -69,19 +75,37 @@ def test_parts_lie_end_to_end(size: int, part_bytes: int):
         (20 << 30, None, 1.0, 5 * MIB),
     ],
 )
-def test_size_of_parts_by_itself(size: int, of_source: int | None, rate: float | None, expected: int):
-    assert choose_part_bytes(size, of_source=of_source, stream_bytes_per_s=rate) == expected
+def test_size_of_parts_by_itself(size: int, of_source: int | None, allowed: float | None, expected: int):
+    assert choose_part_bytes(size, Pace(8, allowed=allowed), of_source=of_source) == expected
+
+
+@pytest.mark.parametrize(
+    ("size", "of_source", "measured", "allowed", "expected"),
+    [
+        (20 << 30, None, 10e6, None, 48 * MIB),  # 5 s
+        (20 << 30, None, 100e6, None, 477 * MIB),
+        (20 << 30, None, 1e9, None, 512 * MIB),
+        (4 << 30, None, 1e9, None, 128 * MIB),  # four for each of the eight streams
+        (2 << 30, None, 1e5, None, 8 * MIB),
+        (20 << 30, None, 100e6, 1e6, 29 * MIB),  # an allowance counts more than what was measured without
+        (2 << 30, 16 * MIB, 100e6, None, 16 * MIB),  # one ETag counts more than any rate
+    ],
+)
+def test_size_of_parts_by_what_was_measured(
+    size: int, of_source: int | None, measured: float, allowed: float | None, expected: int
+):
+    assert choose_part_bytes(size, Pace(8, measured=measured, allowed=allowed), of_source=of_source) == expected
 
 
 @pytest.mark.parametrize(("size", "wanted"), [(1 << 30, 4 * MIB), (1 << 30, (5 << 30) + 1), (1 << 40, 64 * MIB)])
 def test_size_that_no_store_takes_is_refused(size: int, wanted: int):
     with pytest.raises(InvalidParameter, match="part_size"):
-        choose_part_bytes(size, wanted=wanted)
+        choose_part_bytes(size, Pace(8), wanted=wanted)
 
 
 def test_object_larger_than_any_is_refused():
     with pytest.raises(InvalidParameter, match="5,497,558,138,881 bytes"):
-        choose_part_bytes(LARGEST_OBJECT + 1)
+        choose_part_bytes(LARGEST_OBJECT + 1, Pace(8))
 
 
 @pytest.mark.parametrize(

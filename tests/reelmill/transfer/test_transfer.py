@@ -21,10 +21,10 @@ from reelmill.errors import (
     StoreAccessDenied,
 )
 from reelmill.media.tool_jobs import cancel_job
+from reelmill.storage.digests import composite_crc32, crc32_text
 from reelmill.storage.location import S3Location, known_location, parse_location
 from reelmill.storage.opening import open_store
 from reelmill.storage.working import work_location
-from reelmill.transfer.checksums import crc32_text
 from reelmill.transfer.job import TransferJob, accept_transfer
 from reelmill.transfer.ledger import open_ledger
 from reelmill.transfer.plan import plan_transfer
@@ -65,6 +65,19 @@ def test_keys_are_taken_literally(stores: Stores, source: S3Location, far: S3Loc
     assert sorted(stores.keys(far)) == sorted(f"x/{key}" for key in KEYS)
 
 
+def test_next_transfer_knows_how_fast_the_last_one_was(stores: Stores, source: S3Location, far: S3Location):
+    stores.put(source / "a", noise(65 * MIB))
+
+    def measured(start: S3Location, end: S3Location) -> float | None:
+        return plan_transfer(accept_transfer(TransferJob(source=str(start), destination=str(end)))).pace.measured
+
+    transfer(source / "a", far / "a", rate_limit="1GB")
+    assert measured(source / "a", far / "b") is None
+    transfer(source / "a", far / "b")
+    assert (measured(source / "a", far / "c") or 0) > 0
+    assert measured(far / "b", source / "b") is None
+
+
 @pytest.mark.parametrize("size", [100, 6 * MIB])
 def test_metadata_content_type_and_tags_are_kept(stores: Stores, source: S3Location, far: S3Location, size: int):
     said: Any = {
@@ -86,6 +99,26 @@ def test_parts_of_the_source_are_kept_so_that_both_have_one_etag(stores: Stores,
     [made] = transfer(source / "a", far / "b").objects
     assert (made.parts, made.part_bytes, made.proof) == (5, 5 * MIB, "etag")
     assert stores.head(far / "b")["ETag"] == stores.head(source / "a")["ETag"] == f'"{made.etag}"'
+
+
+def test_server_that_checks_a_crc32_gets_one_with_every_part(stores: Stores, source: S3Location, far: S3Location):
+    stores.put(source / "a", LARGE)
+    transfer(source / "a", far / "b", part_size="5MiB")
+    crcs = [zlib.crc32(LARGE[at : at + 5 * MIB]) for at in range(0, len(LARGE), 5 * MIB)]
+    assert stores.head(far / "b", ChecksumMode="ENABLED")["ChecksumCRC32"] == composite_crc32(crcs)
+
+
+def test_copy_that_has_no_md5_is_not_read_again_where_the_server_checks_a_crc32(
+    stores: Stores, source: S3Location, far: S3Location
+):
+    rule = {"ApplyServerSideEncryptionByDefault": {"SSEAlgorithm": "aws:kms"}}
+    stores.clients[far.store].put_bucket_encryption(
+        Bucket=far.bucket, ServerSideEncryptionConfiguration={"Rules": [rule]}
+    )
+    stores.put(source / "a", LARGE)
+    [made] = transfer(source / "a", far / "b").objects
+    assert stores.head(far / "b")["ServerSideEncryption"] == "aws:kms"
+    assert (made.read_again, made.crc32) == (False, crc32_text(zlib.crc32(LARGE)))
 
 
 def test_source_without_a_comparable_digest_is_read_twice_where_there_is_no_tls(
