@@ -58,7 +58,7 @@ def own_server(home: Path) -> Generator[str]:
     """Run a Prefect server on SQLite for as long as the block runs, and give the URL of its API."""
     port = free_port()
     home.mkdir(parents=True, exist_ok=True)
-    command = [sys.executable, "-m", "prefect", "server", "start", "--host", "127.0.0.1", "--port", str(port)]
+    command = [sys.executable, "-m", "cli.sqlite_server", "server", "start", "--host", "127.0.0.1", "--port", str(port)]
     with started(command, environment(home), home / "server.log") as server:
         _wait_for(f"http://127.0.0.1:{port}/api/health", server, home / "server.log")
         yield f"http://127.0.0.1:{port}/api"

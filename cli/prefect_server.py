@@ -81,7 +81,7 @@ def _temporary_server() -> Generator[str]:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    argv = [sys.executable, "-m", "uvicorn", "--factory", "prefect.server.api.server:create_app"]
+    argv = [sys.executable, "-m", "uvicorn", "--factory", "cli.sqlite_server:create_app"]
     argv += ["--host", "127.0.0.1", "--port", str(port), "--log-level", "error"]
     log = settings().scratch_dir / "prefect-server.log"
     log.parent.mkdir(parents=True, exist_ok=True)

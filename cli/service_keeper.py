@@ -125,7 +125,7 @@ class Keeper:
         api = self._options.api
         if self._options.own:
             tell("step", "starting the Prefect server")
-            argv = [sys.executable, "-m", "prefect", "server", "start"]
+            argv = [sys.executable, "-m", "cli.sqlite_server", "server", "start"]
             argv += ["--host", self._options.host, "--port", str(self._options.port)]
             self._server = Part("server", argv, self._home, self._environment)
         self._wait_for("the Prefect server", lambda: is_healthy(api), self._server)

@@ -46,7 +46,7 @@ def server_for_this_process(folder: Path, tables: Path) -> Iterator[str]:
     shutil.copyfile(tables, folder / FILE_NAME)
     port = free_port()
     api = f"http://127.0.0.1:{port}/api"
-    argv = [sys.executable, "-m", "uvicorn", "--factory", "prefect.server.api.server:create_app"]
+    argv = [sys.executable, "-m", "uvicorn", "--factory", "cli.sqlite_server:create_app"]
     argv += ["--host", "127.0.0.1", "--port", str(port), "--log-level", "error"]
     env = os.environ | {"PREFECT_HOME": str(folder), "PREFECT_UI_ENABLED": "0", "PREFECT__SERVER_EPHEMERAL": "1"}
     with server_process(argv, log=folder / "server.log", env=env) as server:
