@@ -28,7 +28,10 @@ def shown_progress(console: Console) -> Generator[None]:
 
 @contextmanager
 def lasting_interrupt() -> Generator[None]:
-    """Have ^C end the job also when the code that it hits swallows it: it is raised again while the job reports."""
+    """Have ^C end the job also when the code that it hits swallows it, or makes another error of it, as pydantic does.
+
+    What was swallowed is raised again while the job reports.
+    """
     interrupted = threading.Event()
 
     def interrupt(signum: int, frame: FrameType | None) -> None:
@@ -43,6 +46,10 @@ def lasting_interrupt() -> Generator[None]:
     watch(raise_again)
     try:
         yield
+    except Exception as error:
+        if interrupted.is_set():
+            raise KeyboardInterrupt from error
+        raise
     finally:
         unwatch(raise_again)
         signal.signal(signal.SIGINT, before)

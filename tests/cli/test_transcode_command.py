@@ -347,7 +347,7 @@ def test_interrupted_run_ends_with_130_and_the_next_one_goes_on_from_there(
         os.killpg(process.pid, signal.SIGINT)  # as a terminal does
         _, stderr = process.communicate(timeout=GONE_WITHIN_S * (1 if fan_out == "threads" else 3))
         assert alive_with(tmp_path) == []
-    assert process.returncode == 130
+    assert process.returncode == 130, stderr
     assert stderr.splitlines()[-1].startswith("error: JobCancelled: interrupted")
     assert fan_out == "dask" or "Traceback" not in stderr  # a worker that is just being started prints one
     assert not (tmp_path / "out").exists()
