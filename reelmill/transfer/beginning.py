@@ -22,7 +22,7 @@ from reelmill.transfer.copying import Begun, Target
 from reelmill.transfer.ends import SourceFile, file_md5, is_there, kept_of, look_at_source
 from reelmill.transfer.job import AcceptedTransfer
 from reelmill.transfer.ledger import Beginning, Ledger, PartRecord, object_name
-from reelmill.transfer.parts import Pace, count_parts, part_of
+from reelmill.transfer.parts import StreamRates, count_parts, part_of
 from reelmill.transfer.plan import ObjectPlan, in_one_store, part_bytes_for
 
 _CLOCKS_STEP_S = 5.0
@@ -38,17 +38,19 @@ class Start:
     warnings: tuple[str, ...]
 
 
-def begin_object(planned: ObjectPlan, accepted: AcceptedTransfer, pace: Pace, ledger: Ledger) -> Start | SourceFile:
+def begin_object(
+    planned: ObjectPlan, accepted: AcceptedTransfer, rates: StreamRates, ledger: Ledger
+) -> Start | SourceFile:
     """Return what is to be copied; the source alone when its content is at the destination already.
 
-    A source that was changed since the plan, or of which only a listing was seen, is cut anew, by the plan's `pace`.
+    A source that was changed since the plan, or of which only a listing was seen, is cut anew, by the plan's `rates`.
     Raises OutputCollision when another content is there, which is not to be replaced; SourceNotFound, StoreFailed.
     """
     source = look_at_source(planned.source)
     name = object_name(planned.destination)
     earlier = ledger.begun(name)
     if needs_copy(source, planned.destination, replaces=accepted.job.replace):
-        part_bytes = part_bytes_for(accepted, source, pace)
+        part_bytes = part_bytes_for(accepted, source, rates)
         return _begin(source, planned.destination, part_bytes, accepted, ledger, earlier)
     if earlier is not None:
         discard(earlier, planned.destination, ledger)
@@ -74,12 +76,13 @@ def _begin(
     earlier: Beginning | None,
 ) -> Start:
     name, warnings = object_name(destination), list[str]()
+    by_store = in_one_store(source.location, destination)
     if earlier is not None:
         differs = _difference(earlier, source, accepted)
         kept = None if differs else _kept(earlier, source.size_bytes, ledger.parts(name))
         if kept is not None:
             _log.info("%s: %d parts have arrived already", destination, len(kept))
-            return Start(_begun(source, destination, earlier, in_one_store(source.location, destination)), kept, ())
+            return Start(_begun(source, destination, earlier, by_store), kept, ())
         if differs:
             warnings.append(f"{destination}: {differs}, so that what had arrived was dropped and it was begun anew")
         discard(earlier, destination, ledger)
@@ -91,7 +94,6 @@ def _begin(
         headers, metadata, tags, warning = kept_of(source)
         warnings += [warning] if warning else []
         ledger.begin(name, beginning, None)  # before anything is open, so that a killed run's upload is found
-        by_store = in_one_store(source.location, destination)
         upload = begin_copy(destination, headers, metadata, tags, with_crc32=not by_store)
         token = upload.as_json()
         note = Note(str(destination.root), destination.key, token)
@@ -100,7 +102,7 @@ def _begin(
         token, note = str(draft), Note(str(destination.parent), destination.name, str(draft.parent))
         make_hollow(draft, source.size_bytes)
     beginning = beginning.model_copy(update={"token": token})
-    begun = _begun(source, destination, beginning, in_one_store(source.location, destination))
+    begun = _begun(source, destination, beginning, by_store)
     try:
         ledger.begin(name, beginning, note)
     except BaseException:  # nobody would know of it

@@ -60,15 +60,17 @@ def count_parts(size_bytes: int, part_bytes: int) -> int:
 
 
 @dataclass(frozen=True)
-class Pace:
-    """What is known of how fast parts move: bytes a second of each stream, measured earlier and allowed at most."""
+class StreamRates:
+    """Bytes a second of each stream, as measured in an earlier transfer, and as allowed at most; None where unknown."""
 
     streams: int
     measured: float | None = None
     allowed: float | None = None
 
 
-def choose_part_bytes(size_bytes: int, pace: Pace, *, wanted: int | None = None, of_source: int | None = None) -> int:
+def choose_part_bytes(
+    size_bytes: int, rates: StreamRates, *, wanted: int | None = None, of_source: int | None = None
+) -> int:
     """Return the size of parts, in bytes.
 
     The size that is `wanted`, where it is possible; else that of the parts the source was uploaded in, so that both get
@@ -90,11 +92,11 @@ def choose_part_bytes(size_bytes: int, pace: Pace, *, wanted: int | None = None,
     if of_source is not None and floor <= of_source <= max(_LARGE_PART, 2 * floor):
         return of_source
     aimed = min(max(size_bytes // _AIMED_PARTS, _USUAL_PART), _LARGE_PART)
-    if pace.measured is not None:
-        shared = max(size_bytes // (pace.streams * _PARTS_PER_STREAM), _LEAST_BY_RATE)
-        aimed = min(max(int(pace.measured * _AIMED_PART_S), _LEAST_BY_RATE), _MOST_BY_RATE, shared)
-    if pace.allowed is not None:
-        aimed = min(aimed, int(pace.allowed * _SLOWEST_PART_S))
+    if rates.measured is not None:
+        shared = max(size_bytes // (rates.streams * _PARTS_PER_STREAM), _LEAST_BY_RATE)
+        aimed = min(max(int(rates.measured * _AIMED_PART_S), _LEAST_BY_RATE), _MOST_BY_RATE, shared)
+    if rates.allowed is not None:
+        aimed = min(aimed, int(rates.allowed * _SLOWEST_PART_S))
     return math.ceil(max(aimed, floor) / MIB) * MIB
 
 

@@ -15,7 +15,7 @@ from reelmill.storage.s3_objects import objects_below
 from reelmill.transfer.cost import REQUESTS_PER_LARGE, REQUESTS_PER_SMALL, cost_of
 from reelmill.transfer.ends import SourceFile, look_at_source
 from reelmill.transfer.job import AcceptedTransfer
-from reelmill.transfer.parts import MIB, Pace, choose_part_bytes, count_parts
+from reelmill.transfer.parts import MIB, StreamRates, choose_part_bytes, count_parts
 from reelmill.transfer.rates import measured_rate
 from reelmill.transfer.report import TransferCost
 
@@ -47,7 +47,7 @@ class TransferPlan(Frozen):
     destination: Location
     by_store: bool
     """Whether both ends are in one store, which can copy by itself."""
-    pace: Pace
+    rates: StreamRates
     """What the parts were cut by."""
     objects: tuple[ObjectPlan, ...]
     estimate: TransferCost
@@ -64,16 +64,16 @@ class TransferPlan(Frozen):
     @property
     def expected_s(self) -> float | None:
         """Return how long it would take at the rate that was measured, or is allowed; None where neither is known."""
-        known = [each for each in (self.pace.measured, self.pace.allowed) if each is not None]
-        return self.size_bytes / min(known) / min(self.pace.streams, self.parts) if known else None
+        known = [each for each in (self.rates.measured, self.rates.allowed) if each is not None]
+        return self.size_bytes / min(known) / min(self.rates.streams, self.parts) if known else None
 
 
 def plan_transfer(accepted: AcceptedTransfer) -> TransferPlan:
     """Return what there is to move. Raises SourceNotFound, OutputCollision, PathEscape, StoreFailed, among others."""
     warnings: list[str] = []
     allowed = accepted.bytes_per_s / accepted.streams if accepted.bytes_per_s else None
-    pace = Pace(accepted.streams, measured_rate(accepted.source, accepted.destination), allowed)
-    found = _below(accepted, pace, warnings) if accepted.job.recursive else _single(accepted, pace)
+    rates = StreamRates(accepted.streams, measured_rate(accepted.source, accepted.destination), allowed)
+    found = _below(accepted, rates, warnings) if accepted.job.recursive else _single(accepted, rates)
     objects = sorted(found, key=lambda each: -each.size_bytes)
     if not objects:
         raise SourceNotFound(f"source: there is nothing below {accepted.source}")
@@ -84,7 +84,7 @@ def plan_transfer(accepted: AcceptedTransfer) -> TransferPlan:
         taken.add(each.destination)
     by_store = in_one_store(accepted.source, accepted.destination)
     return TransferPlan(
-        source=accepted.source, destination=accepted.destination, by_store=by_store, pace=pace,
+        source=accepted.source, destination=accepted.destination, by_store=by_store, rates=rates,
         objects=tuple(objects), estimate=_estimate(accepted, objects, by_store), warnings=tuple(warnings),
     )  # fmt: skip
 
@@ -101,20 +101,20 @@ def in_one_store(source: Location, destination: Location) -> bool:
     )
 
 
-def part_bytes_for(accepted: AcceptedTransfer, source: SourceFile, pace: Pace) -> int:
+def part_bytes_for(accepted: AcceptedTransfer, source: SourceFile, rates: StreamRates) -> int:
     """Return the size of parts for an object, now that it was looked at."""
-    return choose_part_bytes(source.size_bytes, pace, wanted=accepted.part_bytes, of_source=source.part_bytes)
+    return choose_part_bytes(source.size_bytes, rates, wanted=accepted.part_bytes, of_source=source.part_bytes)
 
 
-def _single(accepted: AcceptedTransfer, pace: Pace) -> Iterator[ObjectPlan]:
+def _single(accepted: AcceptedTransfer, rates: StreamRates) -> Iterator[ObjectPlan]:
     source = look_at_source(accepted.source)
-    part_bytes = SMALL_BYTES if source.size_bytes <= SMALL_BYTES else part_bytes_for(accepted, source, pace)
+    part_bytes = SMALL_BYTES if source.size_bytes <= SMALL_BYTES else part_bytes_for(accepted, source, rates)
     yield ObjectPlan(
         source=source.location, destination=accepted.destination, size_bytes=source.size_bytes, part_bytes=part_bytes
     )
 
 
-def _below(accepted: AcceptedTransfer, pace: Pace, warnings: list[str]) -> Iterator[ObjectPlan]:
+def _below(accepted: AcceptedTransfer, rates: StreamRates, warnings: list[str]) -> Iterator[ObjectPlan]:
     for location, name, size_bytes in _listed(accepted.source):
         if name.endswith("/") and isinstance(accepted.destination, Path):
             if size_bytes:
@@ -122,7 +122,7 @@ def _below(accepted: AcceptedTransfer, pace: Pace, warnings: list[str]) -> Itera
             continue
         part_bytes = SMALL_BYTES
         if size_bytes > SMALL_BYTES:
-            part_bytes = choose_part_bytes(size_bytes, pace, wanted=accepted.part_bytes)
+            part_bytes = choose_part_bytes(size_bytes, rates, wanted=accepted.part_bytes)
         destination = _destination(accepted.destination, name)
         yield ObjectPlan(source=location, destination=destination, size_bytes=size_bytes, part_bytes=part_bytes)
 

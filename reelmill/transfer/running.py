@@ -158,7 +158,7 @@ class Transfer:
 
     def _begin(self, planned: ObjectPlan) -> None:
         self.requests += REQUESTS_PER_LARGE
-        start = begin_object(planned, self.accepted, self.plan.pace, self.ledger)
+        start = begin_object(planned, self.accepted, self.plan.rates, self.ledger)
         if isinstance(start, SourceFile):
             self._note(
                 ObjectReport(

@@ -20,7 +20,7 @@ from reelmill.transfer.parts import (
     MIB,
     MOST_PARTS,
     SMALLEST_PART,
-    Pace,
+    StreamRates,
     batches,
     choose_part_bytes,
     count_parts,
@@ -34,12 +34,12 @@ SIZES = st.one_of(st.integers(0, LARGEST_OBJECT), st.integers(0, 200 * MIB))
 
 
 RATES = st.one_of(st.none(), st.floats(1, 1e10))
-PACES = st.builds(Pace, st.integers(1, 256), measured=RATES, allowed=RATES)
+STREAM_RATES = st.builds(StreamRates, st.integers(1, 256), measured=RATES, allowed=RATES)
 
 
-@given(SIZES, st.one_of(st.none(), st.integers(1, LARGEST_PART)), PACES)
-def test_parts_cover_the_object_once_and_stay_within_the_limits(size: int, of_source: int | None, pace: Pace):
-    part_bytes = choose_part_bytes(size, pace, of_source=of_source)
+@given(SIZES, st.one_of(st.none(), st.integers(1, LARGEST_PART)), STREAM_RATES)
+def test_parts_cover_the_object_once_and_stay_within_the_limits(size: int, of_source: int | None, rates: StreamRates):
+    part_bytes = choose_part_bytes(size, rates, of_source=of_source)
     assert SMALLEST_PART <= part_bytes <= LARGEST_PART
     count = count_parts(size, part_bytes)
     assert 1 <= count <= MOST_PARTS
@@ -76,7 +76,7 @@ def test_parts_lie_end_to_end(size: int, part_bytes: int):
     ],
 )
 def test_size_of_parts_by_itself(size: int, of_source: int | None, allowed: float | None, expected: int):
-    assert choose_part_bytes(size, Pace(8, allowed=allowed), of_source=of_source) == expected
+    assert choose_part_bytes(size, StreamRates(8, allowed=allowed), of_source=of_source) == expected
 
 
 @pytest.mark.parametrize(
@@ -94,18 +94,18 @@ def test_size_of_parts_by_itself(size: int, of_source: int | None, allowed: floa
 def test_size_of_parts_by_what_was_measured(
     size: int, of_source: int | None, measured: float, allowed: float | None, expected: int
 ):
-    assert choose_part_bytes(size, Pace(8, measured=measured, allowed=allowed), of_source=of_source) == expected
+    assert choose_part_bytes(size, StreamRates(8, measured=measured, allowed=allowed), of_source=of_source) == expected
 
 
 @pytest.mark.parametrize(("size", "wanted"), [(1 << 30, 4 * MIB), (1 << 30, (5 << 30) + 1), (1 << 40, 64 * MIB)])
 def test_size_that_no_store_takes_is_refused(size: int, wanted: int):
     with pytest.raises(InvalidParameter, match="part_size"):
-        choose_part_bytes(size, Pace(8), wanted=wanted)
+        choose_part_bytes(size, StreamRates(8), wanted=wanted)
 
 
 def test_object_larger_than_any_is_refused():
     with pytest.raises(InvalidParameter, match="5,497,558,138,881 bytes"):
-        choose_part_bytes(LARGEST_OBJECT + 1, Pace(8))
+        choose_part_bytes(LARGEST_OBJECT + 1, StreamRates(8))
 
 
 @pytest.mark.parametrize(

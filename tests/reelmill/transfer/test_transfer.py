@@ -69,7 +69,7 @@ def test_next_transfer_knows_how_fast_the_last_one_was(stores: Stores, source: S
     stores.put(source / "a", noise(65 * MIB))
 
     def measured(start: S3Location, end: S3Location) -> float | None:
-        return plan_transfer(accept_transfer(TransferJob(source=str(start), destination=str(end)))).pace.measured
+        return plan_transfer(accept_transfer(TransferJob(source=str(start), destination=str(end)))).rates.measured
 
     transfer(source / "a", far / "a", rate_limit="1GB")
     assert measured(source / "a", far / "b") is None
