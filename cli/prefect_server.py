@@ -23,6 +23,11 @@ _ANSWERS_WITHIN_S = 2.0
 _ANSWERS_WITHIN_S_WHEN_BUSY = 20.0
 """Where a server is known to be: on SQLite it may be at work for others for seconds. None at all is told at once."""
 _STARTS_WITHIN_S = 120.0
+TEMPORARY_SERVER = {
+    "PREFECT_UI_ENABLED": "0", "PREFECT__SERVER_EPHEMERAL": "1", "PREFECT_SERVER_ANALYTICS_ENABLED": "0",
+    "PREFECT_SERVER_REGISTER_BLOCKS_ON_START": "0", "PREFECT_SERVER_MEMOIZE_BLOCK_AUTO_REGISTRATION": "0",
+}  # fmt: skip
+"""No pages, and no types of blocks, for which it would load every integration that is installed, Dask among them."""
 
 
 @contextmanager
@@ -75,21 +80,24 @@ def use_server() -> None:
         os.environ["PREFECT_API_URL"] = _LOCAL_API
 
 
+def temporary_server_argv(port: int) -> list[str]:
+    """Return the command that starts a server on SQLite; TEMPORARY_SERVER is its environment."""
+    server = [sys.executable, "-m", "uvicorn", "--factory", "cli.sqlite_server:create_app"]
+    return [*server, "--host", "127.0.0.1", "--port", str(port), "--log-level", "error"]
+
+
 @contextmanager
 def _temporary_server() -> Generator[str]:
     """Start a server without a UI, as Prefect would itself, but one that ends when we are killed and logs to a file."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    argv = [sys.executable, "-m", "uvicorn", "--factory", "cli.sqlite_server:create_app"]
-    argv += ["--host", "127.0.0.1", "--port", str(port), "--log-level", "error"]
     log = settings().scratch_dir / "prefect-server.log"
     log.parent.mkdir(parents=True, exist_ok=True)
-    off = {"PREFECT_UI_ENABLED": "0", "PREFECT__SERVER_EPHEMERAL": "1", "PREFECT_SERVER_ANALYTICS_ENABLED": "0"}
     with log.open("wb") as output:
         server = subprocess.Popen(
-            argv, stdin=subprocess.DEVNULL, stdout=output, stderr=output, env=os.environ | off, process_group=0,
-            preexec_fn=dies_with_starter(),
+            temporary_server_argv(port), stdin=subprocess.DEVNULL, stdout=output, stderr=output, process_group=0,
+            env=os.environ | TEMPORARY_SERVER, preexec_fn=dies_with_starter(),
         )  # fmt: skip
         try:
             _wait_for(server, f"http://127.0.0.1:{port}/api", log)

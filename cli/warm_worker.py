@@ -113,6 +113,9 @@ class WarmWorker(ProcessWorker, abc.ABC):  # ABC: else Prefect registers it in t
         with contextlib.suppress(httpx.HTTPError):
             await self.get_and_submit_flow_runs()
 
+    async def _worker_metadata(self) -> None:
+        """Tell the server of no integrations: to know their versions Prefect would load them all, Dask too."""
+
     async def _get_scheduled_flow_runs(self) -> list[WorkerFlowRunResponse]:
         """Return as many of the runs that wait as there is room for, and one when there is none.
 

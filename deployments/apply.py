@@ -10,13 +10,13 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import subprocess
 import sys
 from pathlib import Path
 from typing import Any, NoReturn
 
 import yaml
+from prefect.cli import app
 from prefect.client.orchestration import SyncPrefectClient, get_client
 from prefect.client.schemas.actions import WorkPoolCreate, WorkPoolUpdate
 from prefect.client.schemas.filters import WorkQueueFilter
@@ -86,7 +86,7 @@ def apply_work_pool(
 def apply(platform: str | None, results: Path | None, settings: dict[str, str]) -> NoReturn:
     """Apply everything to the server that Prefect's settings name, and end as `prefect deploy --all` ends."""
     pool: dict[str, Any] = yaml.safe_load(WORK_POOL.read_text())
-    deploy = [sys.executable, "-m", "prefect", "--no-prompt", "deploy", "--all"]
+    deploy = ["--no-prompt", "deploy", "--all"]
     template = None
     if platform is not None:
         template = platform_template(platform, settings)
@@ -95,8 +95,10 @@ def apply(platform: str | None, results: Path | None, settings: dict[str, str]) 
         apply_work_pool(client, pool, results, template)
         apply_automations(client)
     if platform is not None:
-        subprocess.run([*deploy, "--prefect-file", str(FOLDER / platform / "prefect.yaml")], check=True)
-    os.execv(sys.executable, deploy)
+        more = [sys.executable, "-m", "prefect", *deploy, "--prefect-file", str(FOLDER / platform / "prefect.yaml")]
+        subprocess.run(more, check=True)
+    sys.argv[1:] = deploy
+    sys.exit(app())
 
 
 if __name__ == "__main__":

@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+from cli.prefect_server import TEMPORARY_SERVER, temporary_server_argv
 from cli.service_home import is_healthy
 from tests.server_processes import free_port, run_tool, server_process
 
@@ -46,10 +47,8 @@ def server_for_this_process(folder: Path, tables: Path) -> Iterator[str]:
     shutil.copyfile(tables, folder / FILE_NAME)
     port = free_port()
     api = f"http://127.0.0.1:{port}/api"
-    argv = [sys.executable, "-m", "uvicorn", "--factory", "cli.sqlite_server:create_app"]
-    argv += ["--host", "127.0.0.1", "--port", str(port), "--log-level", "error"]
-    env = os.environ | {"PREFECT_HOME": str(folder), "PREFECT_UI_ENABLED": "0", "PREFECT__SERVER_EPHEMERAL": "1"}
-    with server_process(argv, log=folder / "server.log", env=env) as server:
+    env = os.environ | TEMPORARY_SERVER | {"PREFECT_HOME": str(folder)}
+    with server_process(temporary_server_argv(port), log=folder / "server.log", env=env) as server:
         server.wait_until(lambda: is_healthy(api))
         # The other context is for threads that were given none. Prefect's own harness for tests does the same.
         with temporary_settings({PREFECT_API_URL: api}), _temporary_global_settings_context(get_settings_context()):
