@@ -28,8 +28,7 @@ In this order, as more is asked of it:
    All runs at once is no answer either: what is submitted waits in one line, the merges behind everything else, and
    nobody gets anything before the end. Two or three runs for every 31 slots do both.
 2. **The join.** Merge and verification of a video are one task on one machine, after the last piece. They grow with
-   the length of the video and not with the slots: with 10,000 slots the longest video decides. Verification decodes
-   from the keyframe before each join, so keyframes that are far apart make it longer.
+   the length of the video and not with the slots: with 10,000 slots the longest video decides.
 3. **Sound.** A track is never cut. An hour of AAC is some {sound_s:.0f} s of one core by the table of default speeds,
    whatever the number of slots; in the job above it is copied.
 4. **The Prefect server.** It gets {events:.0f} events for each task, over one connection for each run, and hardly a
@@ -90,8 +89,7 @@ def _why_it_took_so_long(report: Report, hour: Result) -> str:
         f"Besides the sleeping, a job took {cpu_s:.0f} CPU seconds, {cpu_s / cores:.0f} s if it had had all of the "
         f"{cores} cores, and something else had {share:.0%} of them. Workers of their own would look at their pieces "
         "beside one another. What stays one after another is what comes before the first encode, and the "
-        f"{last_s:.0f} s after the last piece: joining the files, and reading all frames again. Keyframes are 2 s "
-        "apart here; verification decodes from the one before each join, and with 10 s that would be every frame."
+        f"{last_s:.0f} s after the last piece: joining the files, and reading all packets again."
     )
 
 

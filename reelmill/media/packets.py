@@ -6,12 +6,18 @@ Sources: ITU-T H.264 7.4.1, ITU-T H.265 7.4.2.2 (HEVC), RFC 6386 9.1 (VP8), VP9 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 
 _H264_SLICES = frozenset((1, 5))
 _H264_IDR = 5
 _HEVC_LAST_SLICE_TYPE = 31
 _HEVC_RANDOM_ACCESS = range(16, 22)
+_SLICES = {
+    "h264": frozenset(byte for byte in range(256) if 1 <= byte & 0x1F <= _H264_IDR),
+    "hevc": frozenset(byte for byte in range(256) if byte >> 1 & 0x3F <= _HEVC_LAST_SLICE_TYPE),
+}
+"""First bytes of the NAL units that hold pictures."""
 _SELF_CONTAINED = frozenset(
     ("vp8", "vp9", "av1", "mjpeg", "prores", "dnxhd", "ffv1", "huffyuv", "ffvhuff", "utvideo", "rawvideo", "v210",
      "dvvideo", "png", "qtrle", "cinepak")
@@ -42,10 +48,10 @@ def is_clean_entry(codec: str, packet: bytes, extradata: bytes) -> bool:
     if codec in _SELF_CONTAINED:
         return True
     if codec == "h264":
-        kinds = (unit[0] & 0x1F for unit in _nal_units(codec, packet, extradata))
+        kinds = (unit[0] & 0x1F for unit in _nal_reader(codec, extradata)(packet))
         return next((kind == _H264_IDR for kind in kinds if kind in _H264_SLICES), False)
     if codec == "hevc":
-        kinds = (unit[0] >> 1 & 0x3F for unit in _nal_units(codec, packet, extradata))
+        kinds = (unit[0] >> 1 & 0x3F for unit in _nal_reader(codec, extradata)(packet))
         return next((kind in _HEVC_RANDOM_ACCESS for kind in kinds if kind <= _HEVC_LAST_SLICE_TYPE), False)
     return False
 
@@ -57,39 +63,32 @@ class PayloadDigest:
     """
 
     def __init__(self, codec: str, extradata: bytes):
-        self._codec = codec
-        self._extradata = extradata
+        self._units = _nal_reader(codec, extradata) if codec in _SLICES else None
+        self._slices = _SLICES.get(codec, frozenset[int]())
         self._hash = hashlib.blake2b(digest_size=16)
 
     def take(self, packet: bytes) -> None:
         """Take the next packet, in the order of decoding."""
-        for part in self._picture(packet):
-            self._hash.update(len(part).to_bytes(4, "big") + part)
+        for part in (packet,) if self._units is None else self._units(packet):
+            if self._units is None or part[0] in self._slices:
+                self._hash.update(len(part).to_bytes(4, "big"))
+                self._hash.update(part)
 
     def finish(self) -> str:
         """Return the digest of the packets taken since the last call, in hex."""
         digest, self._hash = self._hash.hexdigest(), hashlib.blake2b(digest_size=16)
         return digest
 
-    def _picture(self, packet: bytes) -> Iterable[bytes]:
-        if self._codec not in ("h264", "hevc"):
-            return (packet,)
-        units = _nal_units(self._codec, packet, self._extradata)
-        if self._codec == "h264":
-            return (unit for unit in units if 1 <= unit[0] & 0x1F <= _H264_IDR)
-        return (unit for unit in units if unit[0] >> 1 & 0x3F <= _HEVC_LAST_SLICE_TYPE)
 
-
-def _nal_units(codec: str, packet: bytes, extradata: bytes) -> Iterator[bytes]:
-    """Yield the NAL units of a packet, without the zeros that may follow one."""
+def _nal_reader(codec: str, extradata: bytes) -> Callable[[bytes], Iterator[bytes]]:
+    """Return what yields the NAL units of a packet, without the zeros that may follow one."""
     length_at, least = (4, 6) if codec == "h264" else (21, 22)
     if len(extradata) > least and extradata[0] == 1:  # avcC and hvcC: lengths before the units
-        yield from _framed_units(packet, (extradata[length_at] & 3) + 1)
-    else:
-        yield from _annex_b_units(packet)
+        return partial(_framed_units, (extradata[length_at] & 3) + 1)
+    return _annex_b_units
 
 
-def _framed_units(packet: bytes, length_bytes: int) -> Iterator[bytes]:
+def _framed_units(length_bytes: int, packet: bytes) -> Iterator[bytes]:
     position = 0
     while position + length_bytes < len(packet):
         start = position + length_bytes

@@ -132,19 +132,19 @@ def test_truncated_output_is_found_out(share: float, format: FormatName, jobs: J
         verify(jobs.of(format), format, cut)
 
 
-def test_flipped_bytes_beside_a_join_are_found_out(jobs: Jobs, tmp_path: Path):
+@pytest.mark.parametrize(("number", "is_first", "check"), [(80, True, "joins"), (60, False, "pieces")])
+def test_damage_is_found_out_wherever_it_is(number: int, is_first: bool, check: str, jobs: Jobs, tmp_path: Path):
     path = jobs.good.path("mp4")
     with av.open(path) as container:
-        packets = [packet for packet in container.demux(video=0) if packet.size]
-        first_of_third = packets[80]
-        assert first_of_third.is_keyframe
-        position = first_of_third.pos or 0
+        packet = [packet for packet in container.demux(video=0) if packet.size][number]
+        assert packet.is_keyframe == is_first
+        position = packet.pos or 0
     damaged = bytearray(path.read_bytes())
     # Behind the SEI unit: half of the picture.
-    half = first_of_third.size // 2
-    damaged[position + half : position + first_of_third.size] = bytes(first_of_third.size - half)
+    half = packet.size // 2
+    damaged[position + half : position + packet.size] = bytes(packet.size - half)
     (tmp_path / "damaged.mp4").write_bytes(damaged)
-    with pytest.raises(VerifyFailed, match="joins"):
+    with pytest.raises(VerifyFailed, match=f" {check}: "):
         verify(jobs.good, "mp4", tmp_path / "damaged.mp4")
 
 
