@@ -3,7 +3,7 @@
     python -m bench.scale [--quick] [--only NAME ...] [--out FILE]
 
 writes scale.json, from which `bench.scale_page` makes docs/scale.md. The first is the real flow with a stand-in for the
-encoder, the others are simulations, the same wherever they run.
+encoder, the second the real verification; the others are simulations, the same wherever they run.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from bench.one_hour import measure_one_hour
 from bench.peaks import measure_peaks
 from bench.run import main
 from bench.straggling import measure_stragglers
+from bench.verifying import measure_verifying
 
 RESULTS = Path(__file__).with_name("scale.json")
 
@@ -28,6 +29,12 @@ SCALE: dict[str, Benchmark] = {
         "encoder at the speed of playing would take for 10 s of video, then puts down a piece that was encoded before. "
         "Tasks, checks of every piece, records, the merge by ffmpeg, verification and publishing are what they always "
         "are. All of it, but the sleeping, is done by the cores of this machine.",
+    ),
+    "verifying": Benchmark(
+        measure_verifying,
+        "After the last segment",
+        "Verification of an mp4 of 1080p, without anything else: every packet is read and digested, and every join is "
+        "decoded. It is done on one machine, however many have encoded, so it is what is waited for in the end.",
     ),
     "many_videos": Benchmark(
         measure_many_videos,

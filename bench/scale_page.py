@@ -60,8 +60,8 @@ def page(report: Report) -> Iterator[str]:
     results = report.benchmarks
     yield "# Scale\n"
     yield "Made by `python -m bench.scale_page` from `bench/scale.json`, which `make bench-scale` writes. Don't edit.\n"
-    yield "How far it goes beyond the machines that were at hand. The first part is the real thing but for the encoder;"
-    yield "the others are a model, and worth what its assumptions are worth.\n"
+    yield "How far it goes beyond the machines that were at hand. The first part is the real thing but for the encoder,"
+    yield "the second all of it; the others are a model, and worth what its assumptions are worth.\n"
     yield markdown(summary(results))
     yield from conditions_of(report)
     yield "\n## What is assumed\n"
