@@ -26,7 +26,7 @@ from reelmill.storage.s3_client import authorities_file, client, error_of
 from reelmill.storage.s3_trailer import CRC32_HEADER, Frames, signed_put
 from reelmill.storage.s3_upload import Upload, is_md5
 
-BLOCK_BYTES = 512 << 10
+BLOCK_BYTES = 256 << 10
 _EXPIRES_S = 6 * 3600
 _MOST_OF_AN_ERROR = 64 << 10
 _FIELD = re.compile(r"<(Code|Message)>([^<]*)</")
