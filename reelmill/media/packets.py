@@ -13,11 +13,11 @@ _H264_SLICES = frozenset((1, 5))
 _H264_IDR = 5
 _HEVC_LAST_SLICE_TYPE = 31
 _HEVC_RANDOM_ACCESS = range(16, 22)
-_SLICES = {
+_PICTURE_UNITS = {
     "h264": frozenset(byte for byte in range(256) if 1 <= byte & 0x1F <= _H264_IDR),
     "hevc": frozenset(byte for byte in range(256) if byte >> 1 & 0x3F <= _HEVC_LAST_SLICE_TYPE),
 }
-"""First bytes of the NAL units that hold pictures."""
+"""First bytes of the NAL units that hold parts of a picture."""
 _SELF_CONTAINED = frozenset(
     ("vp8", "vp9", "av1", "mjpeg", "prores", "dnxhd", "ffv1", "huffyuv", "ffvhuff", "utvideo", "rawvideo", "v210",
      "dvvideo", "png", "qtrle", "cinepak")
@@ -63,16 +63,16 @@ class PayloadDigest:
     """
 
     def __init__(self, codec: str, extradata: bytes):
-        self._units = _nal_reader(codec, extradata) if codec in _SLICES else None
-        self._slices = _SLICES.get(codec, frozenset[int]())
+        self._kept = _PICTURE_UNITS.get(codec)
+        self._units = _nal_reader(codec, extradata)
         self._hash = hashlib.blake2b(digest_size=16)
 
     def take(self, packet: bytes) -> None:
         """Take the next packet, in the order of decoding."""
-        for part in (packet,) if self._units is None else self._units(packet):
-            if self._units is None or part[0] in self._slices:
-                self._hash.update(len(part).to_bytes(4, "big"))
-                self._hash.update(part)
+        kept = self._kept
+        for part in [packet] if kept is None else [unit for unit in self._units(packet) if unit[0] in kept]:
+            self._hash.update(len(part).to_bytes(4, "big"))
+            self._hash.update(part)
 
     def finish(self) -> str:
         """Return the digest of the packets taken since the last call, in hex."""
