@@ -10,11 +10,11 @@ export UV_PYTHON_DOWNLOADS := never
 unexport VIRTUAL_ENV PYTHONHOME PYTHONPATH
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo demo-s3 demo-fastq test test-faults test-quick test-transfer lint bench bench-scale docs lock clean
+.PHONY: help setup demo demo-s3 demo-fastq test test-end-to-end test-faults test-quick test-transfer lint bench bench-scale docs lock clean
 .DELETE_ON_ERROR:
 
 help: ## List the targets
-	@sed -n 's/^\([a-z0-9-]*\):.*## \(.*\)/  make \1|\2/p' Makefile | while IFS='|' read -r name text; do printf '%-20s%s\n' "$$name" "$$text"; done
+	@sed -n 's/^\([a-z0-9-]*\):.*## \(.*\)/  make \1|\2/p' Makefile | while IFS='|' read -r name text; do printf '%-24s%s\n' "$$name" "$$text"; done
 
 setup: $(READY) ## Make .venv with what the lock files say, and the `reelmill` command in it
 
@@ -27,8 +27,11 @@ demo-s3: $(READY) ## The same from bucket to bucket, on an S3 server of its own
 demo-fastq: $(READY) ## Another kind of work: quality of reads, in ranges of a file, against a plain pass
 	$(BIN)/python -m tests.demo_fastq
 
-test: $(READY) ## Run all tests; more options with ARGS="-k name"
-	$(BIN)/pytest -n 3 --dist worksteal $(ARGS)
+test: $(READY) ## Run the tests; more options with ARGS="-k name"
+	$(BIN)/pytest -n 3 --dist worksteal -m "not end_to_end" $(ARGS)
+
+test-end-to-end: $(READY) ## Run the others: whole jobs, services, clusters, killed machines, a browser
+	$(BIN)/pytest -n 3 --dist worksteal -m end_to_end $(ARGS)
 
 test-faults: $(READY) ## Run jobs on a store that fails, 200 of them; another number with FAULT_RUNS=n
 	FAULT_RUNS=$(or $(FAULT_RUNS),200) $(BIN)/pytest -n 2 tests/flows/test_store_faults.py $(ARGS)
@@ -38,7 +41,7 @@ test-transfer: $(READY) ## Run transfers of 1,000 parts on stores that fail, and
 	  tests/reelmill/transfer/test_transfer_faults.py tests/cli/test_transfer_command.py $(ARGS)
 
 test-quick: $(READY) ## Run the tests that take seconds
-	$(BIN)/pytest -n 2 -m "not slow" $(ARGS)
+	$(BIN)/pytest -n 2 -m "not slow and not end_to_end" $(ARGS)
 
 lint: $(READY) ## Check style, types and the direction of imports
 	$(BIN)/ruff check

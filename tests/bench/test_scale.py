@@ -29,7 +29,7 @@ def test_the_figures_are_no_quick_ones_and_nothing_is_missing():
     assert list(report.benchmarks) == list(SCALE)
 
 
-@pytest.mark.slow
+@pytest.mark.end_to_end
 @pytest.mark.timeout(600)
 def test_everything_runs_in_the_quick_mode(tmp_path: Path):
     target = re.search(r"^bench-scale:.*\n\t\$\(BIN\)/python (-m bench\.scale) ", (ROOT / "Makefile").read_text(), re.M)

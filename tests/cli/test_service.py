@@ -26,7 +26,7 @@ def clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return make_clip(tmp_path_factory.mktemp("clip") / "clip.mp4", seconds=2, size="64x64")
 
 
-@pytest.mark.slow
+@pytest.mark.end_to_end
 @pytest.mark.timeout(600)
 def test_up_runs_a_job_and_down_leaves_nothing(tmp_path: Path, clip: Path):
     with up_service(tmp_path) as service:
@@ -51,7 +51,7 @@ def test_up_runs_a_job_and_down_leaves_nothing(tmp_path: Path, clip: Path):
         assert service.command("down") == "nothing was up\n"
 
 
-@pytest.mark.slow
+@pytest.mark.end_to_end
 @pytest.mark.timeout(600)
 @pytest.mark.parametrize("ended_by", [signal.SIGKILL])  # SIGTERM is what `down` sends; ^C is tried with the ways in
 def test_the_end_of_up_is_the_end_of_its_runs_and_their_ffmpeg(

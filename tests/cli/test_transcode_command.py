@@ -133,7 +133,7 @@ def assert_nothing_written(tmp_path: Path) -> None:
 # What is printed
 
 
-@pytest.mark.slow
+@pytest.mark.end_to_end
 def test_json_is_the_manifest_of_what_was_made(reelmill: Command, short_clip: Path, tmp_path: Path):
     stdout, _ = reelmill("transcode", str(short_clip), "-f", "mp4", "-f", "mkv", "--json")
     output = tmp_path / "short.reelmill"
@@ -142,7 +142,7 @@ def test_json_is_the_manifest_of_what_was_made(reelmill: Command, short_clip: Pa
     assert len(frame_times(output / "short.mkv")) == 2 * FRAME_RATE
 
 
-@pytest.mark.slow
+@pytest.mark.end_to_end
 def test_finished_job_needs_no_server_and_says_so(
     reelmill: Command, offline: Command, short_clip: Path, tool: LoggedTool
 ):
@@ -254,7 +254,7 @@ def test_name_with_a_newline_is_told_in_one_line(here: Command):
     assert "a" in message
 
 
-@pytest.mark.slow
+@pytest.mark.end_to_end
 def test_output_that_is_not_what_was_planned_is_exit_code_4(
     reelmill: Command, short_clip: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
@@ -309,7 +309,7 @@ def slow_job(clip: Path, tmp_path: Path) -> list[str]:
     return ["transcode", str(clip), "-f", "mp4", "-f", "flv", "-p", str(profile), "-o", "out", "--segment-seconds", "1"]
 
 
-@pytest.mark.slow
+@pytest.mark.end_to_end
 def test_killed_run_leaves_no_ffmpeg_and_the_next_one_goes_on_from_there(
     reelmill: Command, slow_job: list[str], tool: LoggedTool, tmp_path: Path
 ):
@@ -337,7 +337,7 @@ def test_killed_run_leaves_no_ffmpeg_and_the_next_one_goes_on_from_there(
     assert tool.encodes() == tool.tracks() == []
 
 
-@pytest.mark.slow
+@pytest.mark.end_to_end
 @pytest.mark.parametrize("fan_out", ["threads", "dask"])
 def test_interrupted_run_ends_with_130_and_the_next_one_goes_on_from_there(
     reelmill: Command, slow_job: list[str], tool: LoggedTool, tmp_path: Path, fan_out: str, set_to: Set
@@ -362,7 +362,7 @@ def test_interrupted_run_ends_with_130_and_the_next_one_goes_on_from_there(
     assert {each.frames for each in manifest.outputs} == {FRAMES}
 
 
-@pytest.mark.slow
+@pytest.mark.end_to_end
 def test_terminated_run_leaves_no_ffmpeg(reelmill: Command, slow_job: list[str], tmp_path: Path):
     with at_work(reelmill, *slow_job, "--workers", "2") as process:
         process.terminate()
@@ -372,7 +372,7 @@ def test_terminated_run_leaves_no_ffmpeg(reelmill: Command, slow_job: list[str],
     assert_nothing_visible(tmp_path / "out")
 
 
-@pytest.mark.slow
+@pytest.mark.end_to_end
 def test_second_run_of_a_job_that_is_running_is_refused(reelmill: Command, short_clip: Path, tool: LoggedTool):
     job = ("transcode", str(short_clip), "--json")
     with tool.holding() as go, reelmill.start(*job) as process:

@@ -102,7 +102,7 @@ def wait_for_parts(stores: Stores, bucket: S3Location, parts: int) -> None:
         time.sleep(0.05)
 
 
-@pytest.mark.slow
+@pytest.mark.end_to_end
 @pytest.mark.timeout(900)
 @pytest.mark.parametrize("moment", range(KILL_RUNS))
 def test_killed_command_moves_little_twice_and_leaves_nothing(

@@ -66,7 +66,7 @@ def event_of(bucket: str, key: str) -> dict[str, Any]:
     return {"Records": [record]}
 
 
-@pytest.mark.slow
+@pytest.mark.end_to_end
 @pytest.mark.timeout(900)
 def test_every_way_in_makes_one_job_and_trouble_is_told(
     tmp_path: Path, clip: Path, ministack: S3Server, prefect_tables: Path
@@ -161,7 +161,7 @@ def test_every_way_in_makes_one_job_and_trouble_is_told(
         assert service.is_gone()
 
 
-@pytest.mark.slow
+@pytest.mark.end_to_end
 @pytest.mark.timeout(900)
 def test_a_cancelled_job_leaves_no_ffmpeg_and_a_killed_one_goes_on_by_itself(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, prefect_tables: Path

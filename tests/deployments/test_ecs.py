@@ -45,7 +45,7 @@ def test_what_is_wrong_is_found():
     assert "familly" in refused("RegisterTaskDefinition", {"familly": "x", "family": "x", "containerDefinitions": []})
 
 
-@pytest.mark.slow
+@pytest.mark.end_to_end
 def test_the_worker_of_the_image_asks_for_what_each_queue_needs(tmp_path: Path):
     python = build_stages(tmp_path, "uv", "ecs-build")
     program = [python.with_name("prefect"), "worker", "start", "--help"]

@@ -34,7 +34,7 @@ def environment(prefect_server: str, ministack: S3Server, tmp_path: Path) -> dic
     }  # fmt: skip
 
 
-@pytest.mark.slow
+@pytest.mark.end_to_end
 def test_an_evicted_job_is_scheduled_again_and_goes_on_where_it_was(environment: dict[str, str], tmp_path: Path):
     tool = LoggedTool(tmp_path / "tool")
     environment["REELMILL_FFMPEG"] = str(tool.path)

@@ -24,7 +24,7 @@ def fleet(tmp_path: Path) -> Iterator[Fleet]:
         yield it
 
 
-@pytest.mark.slow
+@pytest.mark.end_to_end
 def test_a_job_completes_on_the_settings_of_the_compose_file(fleet: Fleet, tmp_path: Path):
     clip = make_clip(tmp_path / "clip.mp4", seconds=4)
     with SyncPrefectClient(fleet.api, auth_string=AUTH) as client:

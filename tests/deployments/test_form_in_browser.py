@@ -28,7 +28,7 @@ CLIP, SECONDS = "Ferien in Köln.mp4", 8
 FRAMES = SECONDS * FRAME_RATE
 ENDS_WITHIN_MS = 60_000
 _SCREENSHOTS = os.environ.get("REELMILL_SCREENSHOTS")
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(400)]
+pytestmark = [pytest.mark.end_to_end, pytest.mark.timeout(400)]
 
 
 @pytest.fixture(scope="module")

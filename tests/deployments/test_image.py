@@ -51,7 +51,7 @@ def test_what_runs_is_not_root(stage: str):
     assert "USER" not in [word for word, _ in instructions(stage)]
 
 
-@pytest.mark.slow
+@pytest.mark.end_to_end
 def test_the_steps_make_an_image_whose_worker_asks_for_what_each_queue_needs(tmp_path: Path):
     python = build_stages(tmp_path, "uv", "build")
     flows = "import prefect_redis.messaging, asyncpg, flows.transcode_video as f; print(f.__file__)"

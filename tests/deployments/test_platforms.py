@@ -44,7 +44,7 @@ def set_words(platform: str) -> list[str]:
     return [word for name, value in NEEDED[platform].items() for word in ("--set", f"{name}={value}")]
 
 
-@pytest.mark.slow
+@pytest.mark.end_to_end
 @pytest.mark.parametrize("platform", PLATFORMS)
 def test_a_platform_has_one_pool_and_a_deployment_for_each_queue(api: str, platform: str):
     done = apply(api, "--platform", platform, *set_words(platform))

@@ -21,7 +21,7 @@ from tests.live_jobs import FRAME_RATE, LoggedTool, make_clip, use_tool, wait_un
 from tests.s3_servers import S3Server
 from tests.stores import keys_in, new_bucket, put, using
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.end_to_end
 
 
 @pytest.fixture(scope="module")

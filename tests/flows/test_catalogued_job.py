@@ -19,7 +19,7 @@ from tests.catalogued import everything
 from tests.live_jobs import make_clip
 from tests.server_processes import free_port
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.end_to_end
 
 
 def run_job(job: TranscodeJob) -> Manifest:

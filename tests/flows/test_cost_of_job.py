@@ -19,7 +19,7 @@ from reelmill.settings import settings
 from tests.live_jobs import LoggedTool, alive_with, make_clip, use_tool
 from tests.pipeline import prepare_job
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.end_to_end
 
 SEGMENTS = 8
 A_TENTH = 1_000_000

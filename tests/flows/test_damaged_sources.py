@@ -15,7 +15,7 @@ from tests.bad_media import BAD_MEDIA
 from tests.ffmpeg_tool import frame_times
 from tests.live_jobs import alive_with, files_below
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.end_to_end
 
 
 def run_job(job: TranscodeJob) -> Manifest:

@@ -30,7 +30,7 @@ from tests.s3_servers import S3Server
 from tests.stores import new_bucket, put, using
 
 pytestmark = [
-    pytest.mark.slow,
+    pytest.mark.end_to_end,
     # Dask leaves sockets of workers that died to the garbage collector.
     pytest.mark.filterwarnings("ignore:unclosed:ResourceWarning"),
 ]

@@ -17,7 +17,7 @@ from reelmill.settings import settings
 from tests.callback_receiver import allow, receiver
 from tests.live_jobs import LoggedTool, make_clip, use_tool
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.end_to_end
 
 HOOK = """\
 import os

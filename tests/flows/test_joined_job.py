@@ -12,7 +12,7 @@ from flows.transcode_video import transcode_video
 from reelmill.job import Clip, Following, TranscodeJob
 from reelmill.manifest import Manifest
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.end_to_end
 
 
 def run(job: TranscodeJob) -> Manifest:

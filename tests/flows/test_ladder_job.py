@@ -12,7 +12,7 @@ from reelmill.settings import settings
 from tests.flows.test_transcode_video import run_job, task_runs
 from tests.live_jobs import FRAME_RATE, LoggedTool, make_clip, use_tool
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.end_to_end
 
 SECONDS, SEGMENT_S = 8, 2
 FRAMES, SEGMENTS = SECONDS * FRAME_RATE, SECONDS // SEGMENT_S

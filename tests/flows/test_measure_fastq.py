@@ -25,7 +25,7 @@ from tests.live_jobs import files_below, wait_until
 from tests.s3_servers import S3Server
 from tests.stores import content_of, keys_in, new_bucket, put, using
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.end_to_end
 
 MIB = 1 << 20
 

@@ -14,7 +14,7 @@ from reelmill.settings import settings
 from reelmill.storage.opening import open_store
 from tests.live_jobs import LoggedTool, files_below, make_clip, use_tool
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.end_to_end
 
 PROFILE = """\
 version: 1

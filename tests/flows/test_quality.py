@@ -17,7 +17,7 @@ from reelmill.profiles.loading import parse_profile
 from tests.ffmpeg_tool import FFMPEG, run_ffmpeg
 from tests.live_jobs import LoggedTool, use_tool
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.end_to_end
 
 
 @pytest.fixture(scope="module")

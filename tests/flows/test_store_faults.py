@@ -23,7 +23,7 @@ from tests.live_jobs import FRAME_RATE, make_clip
 from tests.s3_servers import S3Server
 from tests.stores import keys_in, open_uploads, put, using
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.end_to_end
 
 FAULT_RUNS = int(os.environ.get("FAULT_RUNS", "4"))
 FAULT_RATE = 0.1

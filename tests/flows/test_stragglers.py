@@ -22,7 +22,7 @@ from tests.job_runs import latest_run, log_of, task_runs_of
 from tests.live_jobs import LoggedTool, alive_with, files_below, make_clip, use_tool, wait_until
 
 pytestmark = [
-    pytest.mark.slow,
+    pytest.mark.end_to_end,
     # Dask leaves sockets of workers to the garbage collector.
     pytest.mark.filterwarnings("ignore:unclosed:ResourceWarning"),
 ]

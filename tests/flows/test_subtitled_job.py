@@ -18,7 +18,7 @@ from tests.pipeline import decoded_frames
 from tests.pixels import pixels
 from tests.subtitle_files import moving_ass
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.end_to_end
 
 
 def run(job: TranscodeJob) -> Manifest:

@@ -19,7 +19,7 @@ from tests.two_store_fixtures import far, other_ministack, s3_clients, source, s
 from tests.two_stores import MIB, Stores, noise
 
 __all__ = ["far", "other_ministack", "s3_clients", "source", "stores"]
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.end_to_end
 
 PART = 5 * MIB
 CONTENT = noise(4 * PART + 1)
