@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import errno
 import os
+import uuid
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from pathlib import Path
 
 from reelmill.errors import NotEnoughSpace, SourceChanged, StoreConflict, StoreFailed
-from reelmill.storage.local import place_new, sync
+from reelmill.storage.local import DRAFT_PREFIX, place_new, sync
 
 
 @contextmanager
@@ -33,11 +34,19 @@ def reading_file(path: Path, version: str, start: int, end: int) -> Generator[Ca
             raise SourceChanged(f"{path.name} was changed while the job ran")
 
 
+def new_draft(target: Path, job_key: str) -> Path:
+    """Return where a file is to be made before it has its name: a hidden folder beside it that no other run has.
+
+    Runs that share no lock may write to one place, and what another one writes into a draft would be published.
+    """
+    return target.parent / f"{DRAFT_PREFIX}{job_key[:16]}-{uuid.uuid4().hex[:8]}" / "draft.part"
+
+
 def make_hollow(path: Path, size_bytes: int) -> None:
-    """Make a sparse file of that size, or take the one that is there."""
+    """Make a sparse file of that size, with its folder. StoreFailed when somebody has it."""
     with _explained(path):
         path.parent.mkdir(parents=True, exist_ok=True)
-        with path.open("ab") as file:
+        with path.open("xb") as file:
             file.truncate(size_bytes)
 
 

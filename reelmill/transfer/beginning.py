@@ -12,7 +12,7 @@ from reelmill.errors import OutputCollision
 from reelmill.settings import settings
 from reelmill.storage.ledger import Note
 from reelmill.storage.local import DRAFT_PREFIX
-from reelmill.storage.local_ranges import make_hollow
+from reelmill.storage.local_ranges import make_hollow, new_draft
 from reelmill.storage.location import Location, S3Location
 from reelmill.storage.s3 import S3Store
 from reelmill.storage.s3_objects import begin_copy, stored_parts
@@ -98,13 +98,14 @@ def _begin(
         token = upload.as_json()
         note = Note(str(destination.root), destination.key, token)
     else:
-        draft = destination.parent / f"{DRAFT_PREFIX}{accepted.key[:16]}-{name[:8]}" / "draft.part"
+        draft = new_draft(destination, accepted.key)
         token, note = str(draft), Note(str(destination.parent), destination.name, str(draft.parent))
-        make_hollow(draft, source.size_bytes)
     beginning = beginning.model_copy(update={"token": token})
     begun = _begun(source, destination, beginning, by_store)
     try:
         ledger.begin(name, beginning, note)
+        if isinstance(begun.target.place, Path):
+            make_hollow(begun.target.place, source.size_bytes)
     except BaseException:  # nobody would know of it
         with leaves_to_sweep(f"an unfinished copy to {destination}"):
             end_copy(begun.target)

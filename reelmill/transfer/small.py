@@ -14,8 +14,7 @@ from reelmill.errors import OutputCollision, SourceChanged, StoreConflict, Store
 from reelmill.media.tool_jobs import refuse_cancelled
 from reelmill.settings import settings
 from reelmill.storage.digests import crc32_text
-from reelmill.storage.local import DRAFT_PREFIX
-from reelmill.storage.local_ranges import make_hollow, publish_file
+from reelmill.storage.local_ranges import make_hollow, new_draft, publish_file, writing_file
 from reelmill.storage.location import S3Location
 from reelmill.storage.s3_objects import put_whole
 from reelmill.storage.s3_wire import Wire
@@ -23,7 +22,6 @@ from reelmill.transfer.beginning import needs_copy
 from reelmill.transfer.copying import digest_range, pass_on, reading_range
 from reelmill.transfer.ends import SourceFile, kept_of, look_at_source
 from reelmill.transfer.job import AcceptedTransfer
-from reelmill.transfer.ledger import object_name
 from reelmill.transfer.pacing import pacer
 from reelmill.transfer.parts import Part
 from reelmill.transfer.plan import ObjectPlan
@@ -95,14 +93,14 @@ def _read(wire: Wire, source: SourceFile, accepted: AcceptedTransfer, attempt: s
 
 
 def _write_file(destination: Path, content: bytes, accepted: AcceptedTransfer) -> None:
-    folder = destination.parent / f"{DRAFT_PREFIX}{accepted.key[:16]}-{object_name(destination)[:8]}"
-    draft = folder / "draft.part"
+    draft = new_draft(destination, accepted.key)
     try:
         make_hollow(draft, 0)
-        draft.write_bytes(content)
+        with writing_file(draft, 0) as write:
+            write(memoryview(content))
         publish_file(draft, destination, replaces=accepted.job.replace)
     finally:
-        shutil.rmtree(folder, ignore_errors=True)
+        shutil.rmtree(draft.parent, ignore_errors=True)
 
 
 def _report(planned: ObjectPlan, source: SourceFile, **said: object) -> ObjectReport:
