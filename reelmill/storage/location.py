@@ -73,10 +73,8 @@ def parse_location(text: str, field: str, root: str | None = None) -> Location:
     if is_s3(root):
         return parse_location(f"{root.rstrip('/')}/{text.lstrip('/')}", field, root)
     folder = Path(root).resolve()
-    inside = (folder / text).resolve()
-    if not inside.is_relative_to(folder):
-        raise PathEscape(f"{field}: {text} leads out of {folder.name}")
-    return inside
+    refuse_escape(folder / text, field, root)
+    return (folder / text).resolve()
 
 
 def source_location(text: str, field: str) -> Location:
@@ -88,6 +86,14 @@ def source_location(text: str, field: str) -> Location:
     if isinstance(location, S3Location) and not location.key:
         raise InvalidUri(f"{field}: {location} is a bucket, not an object")
     return location
+
+
+def refuse_escape(path: Path, field: str, root: str | None) -> None:
+    """Raise PathEscape when a path of this machine, links followed, is not in `root`, where that is a folder."""
+    if root is not None and not is_s3(root):
+        folder = Path(root).resolve()
+        if not path.resolve().is_relative_to(folder):
+            raise PathEscape(f"{field}: {path} leads out of {folder.name}")
 
 
 def known_location(text: str) -> Location:

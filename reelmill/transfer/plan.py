@@ -8,7 +8,8 @@ from pathlib import Path, PurePosixPath
 
 from reelmill.errors import InvalidKey, OutputCollision, PathEscape, SourceNotFound
 from reelmill.frozen import Frozen
-from reelmill.storage.location import Location, S3Location, is_printable
+from reelmill.settings import settings
+from reelmill.storage.location import Location, S3Location, is_printable, refuse_escape
 from reelmill.storage.opening import open_store
 from reelmill.storage.s3_client import client
 from reelmill.storage.s3_objects import objects_below
@@ -124,6 +125,7 @@ def _below(accepted: AcceptedTransfer, rates: StreamRates, warnings: list[str]) 
         if size_bytes > SMALL_BYTES:
             part_bytes = choose_part_bytes(size_bytes, rates, wanted=accepted.part_bytes)
         destination = _destination(accepted.destination, name)
+        _refuse_escapes(location, destination)
         yield ObjectPlan(source=location, destination=destination, size_bytes=size_bytes, part_bytes=part_bytes)
 
 
@@ -147,6 +149,14 @@ def _destination(folder: Location, name: str) -> Location:
     if isinstance(folder, Path) and (name.startswith("/") or ".." in PurePosixPath(name).parts):
         raise PathEscape(f"source: {name[:100]!r} would lead out of {folder}")
     return folder / name
+
+
+def _refuse_escapes(source: Location, destination: Location) -> None:
+    """Both roots hold for what is below a folder, too, where links may lead anywhere."""
+    if isinstance(source, Path):
+        refuse_escape(source, "source", settings().source_root)
+    if isinstance(destination, Path):
+        refuse_escape(destination.parent, "destination", settings().output_root)
 
 
 def _estimate(accepted: AcceptedTransfer, objects: list[ObjectPlan], by_store: bool) -> TransferCost:

@@ -235,6 +235,35 @@ def test_keys_that_would_leave_the_folder_are_refused_before_anything_is_copied(
     assert not (tmp_path / "out").exists()
 
 
+@pytest.mark.parametrize("link", ["in/d/x", "in/d/sub"])
+def test_link_out_of_the_root_of_sources_is_refused_in_a_folder_too(
+    stores: Stores, far: S3Location, tmp_path: Path, set_to: Any, link: str
+):
+    (tmp_path / "in/d").mkdir(parents=True)
+    (tmp_path / "in/d/a").write_bytes(b"x")
+    (tmp_path / "secret").write_bytes(b"secret")
+    (tmp_path / link).symlink_to(tmp_path / "secret")
+    set_to(source_root=tmp_path / "in")
+    with pytest.raises(PathEscape, match="source"):
+        transfer("d", far / "up", recursive=True)
+    assert stores.keys(far) == []
+    set_to(source_root=tmp_path)
+    assert transfer("in/d", far / "up", recursive=True).copied == 2
+
+
+def test_link_out_of_the_root_of_outputs_is_refused_in_a_folder_too(
+    stores: Stores, source: S3Location, tmp_path: Path, set_to: Any
+):
+    stores.put(source / "in/link/deep/evil", b"x")
+    (tmp_path / "out/d").mkdir(parents=True)
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "out/d/link").symlink_to(tmp_path / "elsewhere")
+    set_to(output_root=tmp_path / "out")
+    with pytest.raises(PathEscape, match="destination"):
+        transfer(source / "in", "d", recursive=True)
+    assert files_below(tmp_path / "elsewhere") == []
+
+
 def test_two_keys_that_would_be_one_file_are_refused(stores: Stores, source: S3Location, tmp_path: Path):
     stores.put(source / "in/a/b", b"x")
     stores.put(source / "in/a//b", b"y")
