@@ -17,6 +17,7 @@
     ├── StoreFailed            the object store, or the way to it, failed: retried
     │   ├── StoreThrottled     it asked for fewer requests, longer than was waited: retried
     │   ├── StoreUnreachable   nothing answers at its address: retried
+    │   ├── UploadGone         an upload was ended by somebody else meanwhile
     │   └── StoreConflict      an object is not, or no longer, what a conditional request expected
     ├── ClusterFailed          the Dask cluster can't be started or reached, or lost a task again and again: retried
     ├── QualityTooLow          a segment is not as good as the profile wants it
@@ -270,6 +271,12 @@ class StoreThrottled(StoreFailed):
 
 class StoreUnreachable(StoreFailed):
     """Nothing answers at the object store's address."""
+
+
+class UploadGone(StoreFailed):
+    """An upload that is under way was completed or aborted by somebody else. The same command begins it anew."""
+
+    retryable = False
 
 
 class StoreConflict(StoreFailed):

@@ -16,7 +16,7 @@ from stat import S_ISREG
 
 from reelmill.errors import JobRejected, JobRunning, NotEnoughSpace, StoreConflict, StoreFailed
 from reelmill.storage.digests import file_digest
-from reelmill.storage.store import ObjectStat, Staged, Store, Unpublished
+from reelmill.storage.store import Holds, ObjectStat, Staged, Store, Unpublished
 
 DRAFT_PREFIX = ".reelmill-"
 
@@ -102,7 +102,7 @@ class LocalStore:
         shutil.rmtree(self.location / prefix, ignore_errors=True)
 
     @contextmanager
-    def lock(self, key: str, *, on_lost: Callable[[], None]) -> Generator[None]:
+    def lock(self, key: str, *, on_lost: Callable[[], None]) -> Generator[Holds]:
         """Hold a lock of the kernel's, which ends with the process that holds it and is never lost."""
         path = self.location / key
         while True:
@@ -119,7 +119,7 @@ class LocalStore:
                 # Its last holder may have removed it after we opened it: then another run may hold a new one.
                 if _is_at(path, lock.fileno()):
                     try:
-                        yield
+                        yield lambda: True
                     finally:
                         path.unlink(missing_ok=True)
                     return

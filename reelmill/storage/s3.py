@@ -26,7 +26,7 @@ from reelmill.storage.location import S3Location
 from reelmill.storage.s3_client import client, explained, server_time
 from reelmill.storage.s3_lease import held_lease, is_held
 from reelmill.storage.s3_upload import Upload, abort_upload, begin_upload, complete_upload, is_md5, retried, send_parts
-from reelmill.storage.store import ObjectStat, Staged, Store, Unpublished, leaves_to_sweep
+from reelmill.storage.store import Holds, ObjectStat, Staged, Store, Unpublished, leaves_to_sweep
 
 _SHA256, _JOB = "reelmill-sha256", "reelmill-job"
 _known_buckets: set[S3Location] = set()
@@ -167,7 +167,7 @@ class S3Store:
 
         return retried(lambda: builtins.list(listed()))
 
-    def lock(self, key: str, *, on_lost: Callable[[], None]) -> AbstractContextManager[None]:
+    def lock(self, key: str, *, on_lost: Callable[[], None]) -> AbstractContextManager[Holds]:
         return held_lease(self.location / key, on_lost)
 
     def is_locked(self, key: str) -> bool:

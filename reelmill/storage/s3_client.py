@@ -43,6 +43,7 @@ from reelmill.errors import (
     StoreFailed,
     StoreThrottled,
     StoreUnreachable,
+    UploadGone,
     WrongRegion,
 )
 from reelmill.settings import StoreSettings, settings
@@ -54,6 +55,7 @@ if TYPE_CHECKING:
 _CODES: dict[type[ReelmillError], tuple[str, ...]] = {
     BucketNotFound: ("NoSuchBucket",),
     SourceNotFound: ("NoSuchKey", "NoSuchVersion", "404", "NotFound"),
+    UploadGone: ("NoSuchUpload",),
     StoreAccessDenied: (
         "AccessDenied", "403", "Forbidden", "AllAccessDisabled", "AccountProblem", "InvalidAccessKeyId",
         "SignatureDoesNotMatch", "ExpiredToken", "InvalidToken", "TokenRefreshRequired", "401", "InvalidObjectState",

@@ -19,6 +19,7 @@ from reelmill.storage.digests import content_md5
 from reelmill.storage.location import S3Location
 from reelmill.storage.s3_client import client, explained, server_time
 from reelmill.storage.s3_upload import retried
+from reelmill.storage.store import Holds
 
 BEAT_S = 15.0
 DEAD_AFTER_S = 75.0
@@ -44,8 +45,14 @@ class Holder:
 
 
 @contextmanager
-def held_lease(where: S3Location, on_lost: Callable[[], None]) -> Generator[None]:
+def held_lease(where: S3Location, on_lost: Callable[[], None]) -> Generator[Holds]:
     """Hold the lease for as long as the block runs. JobRunning when another run, that seems alive, has it."""
+    lost = threading.Event()
+
+    def lose() -> None:
+        lost.set()
+        on_lost()
+
     us = Holder(socket.gethostname(), os.getpid(), _started(os.getpid()), uuid.uuid4().hex)
     try:
         _take(where, us)
@@ -53,10 +60,10 @@ def held_lease(where: S3Location, on_lost: Callable[[], None]) -> Generator[None
         _give_back(where, us)  # perhaps only the answer was lost
         raise
     done = threading.Event()
-    beat = threading.Thread(target=_keep, args=(where, us, done, on_lost), name="lease", daemon=True)
+    beat = threading.Thread(target=_keep, args=(where, us, done, lose), name="lease", daemon=True)
     beat.start()
     try:
-        yield
+        yield lambda: not lost.is_set() and _is(_read(where)[0], us)
     finally:
         done.set()
         beat.join()

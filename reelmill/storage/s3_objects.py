@@ -12,7 +12,7 @@ from urllib.parse import parse_qsl, urlencode
 
 from botocore.exceptions import ClientError
 
-from reelmill.errors import SourceChanged, SourceNotFound, StoreAccessDenied, StoreConflict, StoreFailed
+from reelmill.errors import SourceChanged, SourceNotFound, StoreAccessDenied, StoreConflict, StoreFailed, UploadGone
 from reelmill.storage.digests import content_md5
 from reelmill.storage.location import S3Location
 from reelmill.storage.s3 import S3Store, refuse_missing_bucket
@@ -188,7 +188,7 @@ def stored_parts(upload: Upload) -> dict[int, tuple[int, str]] | None:
 
     try:
         return retried(listed)
-    except SourceNotFound:
+    except (SourceNotFound, UploadGone):
         return None
 
 

@@ -14,6 +14,9 @@ from reelmill.storage.location import Location
 
 _log = logging.getLogger(__name__)
 
+Holds = Callable[[], bool]
+"""Says whether a lock is still its holder's. StoreFailed when that can't be told."""
+
 
 @dataclass(frozen=True)
 class ObjectStat:
@@ -78,10 +81,11 @@ class Store(Protocol):
         """Remove what is below a prefix."""
         ...
 
-    def lock(self, key: str, *, on_lost: Callable[[], None]) -> AbstractContextManager[None]:
+    def lock(self, key: str, *, on_lost: Callable[[], None]) -> AbstractContextManager[Holds]:
         """Hold a lock for as long as the block runs; JobRunning when somebody has it.
 
-        It ends with the process that holds it. `on_lost` is called, in another thread, when it was lost all the same.
+        It ends with the process that holds it. `on_lost` is called, in another thread, when it was lost all the same;
+        what the block is given says so at once.
         """
         ...
 

@@ -9,7 +9,7 @@ from contextlib import ExitStack, contextmanager
 from reelmill.errors import JobRunning
 from reelmill.settings import settings
 from reelmill.storage.location import Location, parse_location
-from reelmill.storage.store import Store, leaves_to_sweep
+from reelmill.storage.store import Holds, Store, leaves_to_sweep
 
 _LOOKS_EVERY_S = 1.0
 
@@ -20,19 +20,19 @@ def work_location() -> Location:
 
 
 @contextmanager
-def hold_lock(store: Store, on_lost: Callable[[], None], wait_s: float) -> Generator[None]:
+def hold_lock(store: Store, on_lost: Callable[[], None], wait_s: float) -> Generator[Holds]:
     """Hold the lock of a job's store while the block runs. JobRunning when another run has it for `wait_s` yet."""
     give_up = time.monotonic() + wait_s
     with ExitStack() as held:
         while True:
             try:
-                held.enter_context(store.lock("lock", on_lost=on_lost))
+                holds = held.enter_context(store.lock("lock", on_lost=on_lost))
                 break
             except JobRunning:
                 if time.monotonic() > give_up:
                     raise
                 time.sleep(_LOOKS_EVERY_S)
-        yield
+        yield holds
 
 
 def remove_work(store: Store) -> None:

@@ -15,7 +15,7 @@ from reelmill.storage.at_once import at_once
 from reelmill.storage.ledger import Note, read_notes, remove_note, write_note
 from reelmill.storage.location import Location, known_location
 from reelmill.storage.opening import open_store
-from reelmill.storage.store import Store, Unpublished, leaves_to_sweep
+from reelmill.storage.store import Holds, Store, Unpublished, leaves_to_sweep
 from reelmill.storage.working import hold_lock, remove_work, work_location
 
 _FOLDER = "records"  # what `remove_work` removes, and so `reelmill clean`
@@ -110,16 +110,18 @@ def object_name(destination: Location) -> str:
 
 
 @contextmanager
-def open_ledger(key: str, *, on_lost: Callable[[], None], wait_s: float = 0.0) -> Generator[Ledger]:
-    """Give a transfer its ledger for as long as the block runs. JobRunning when another run has it for `wait_s` yet.
+def open_ledger(key: str, *, on_lost: Callable[[], None], wait_s: float = 0.0) -> Generator[tuple[Ledger, Holds]]:
+    """Give a transfer its ledger for as long as the block runs, and what says whether it still holds it.
+
+    JobRunning when another run has it for `wait_s` yet.
 
     `on_lost` is called, in another thread, when another run took it all the same.
     """
     place = work_location() / "jobs" / key
     store = open_store(place)
     try:
-        with hold_lock(store, on_lost, wait_s):
-            yield Ledger(store)
+        with hold_lock(store, on_lost, wait_s) as holds:
+            yield Ledger(store), holds
     finally:
         if isinstance(place, Path):
             with suppress(OSError):  # not empty: what is done is kept

@@ -8,14 +8,15 @@ from collections.abc import Callable, Generator
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field, replace
+from functools import partial
 
 from reelmill.errors import SourceChanged
-from reelmill.media.tool_jobs import cancel_job
+from reelmill.media.tool_jobs import cancel_job, refuse_cancelled
 from reelmill.progress import ProgressBoard, Snapshot, board, drop_board
 from reelmill.storage.location import S3Location
 from reelmill.storage.s3_upload import Upload
 from reelmill.storage.s3_wire import Wire
-from reelmill.storage.store import leaves_to_sweep
+from reelmill.storage.store import Holds, leaves_to_sweep
 from reelmill.transfer.beginning import begin_object
 from reelmill.transfer.copying import Begun, copy_parts
 from reelmill.transfer.cost import REQUESTS_PER_LARGE, REQUESTS_PER_SMALL, cost_of
@@ -116,6 +117,7 @@ class Transfer:
     accepted: AcceptedTransfer
     plan: TransferPlan
     ledger: Ledger
+    holds: Holds
     attempt: str
     finish: Finish = finish_object
     reports: list[ObjectReport] = field(default_factory=list[ObjectReport])
@@ -157,6 +159,7 @@ class Transfer:
             self.progress.finish(report.destination, report.size_bytes, kept=report.outcome != "copied")
 
     def _begin(self, planned: ObjectPlan) -> None:
+        refuse_cancelled(self.attempt)
         self.requests += REQUESTS_PER_LARGE
         start = begin_object(planned, self.accepted, self.plan.rates, self.ledger)
         if isinstance(start, SourceFile):
@@ -192,6 +195,7 @@ class Transfer:
             self._finish(copy)
 
     def _finish(self, copy: _Copy) -> None:
+        refuse_cancelled(self.attempt)
         proof = proof_of(copy.begun, copy.records)
         if proof is None:
             self._copy_again(copy)
@@ -216,8 +220,8 @@ class Transfer:
 
     def abandon(self, *, keep: bool) -> None:
         """End what is under way: with `keep` for the same transfer run again, else without leaving anything open."""
-        if not keep:
-            with leaves_to_sweep(f"what was begun for {self.accepted.destination}"):
+        with leaves_to_sweep(f"what was begun for {self.accepted.destination}"):
+            if not keep and self.holds():  # else it is another run's now, which goes on with it
                 self.ledger.end_open()
                 self.ledger.remove()
 
@@ -269,8 +273,9 @@ def open_transfer(
     Whatever ends the block early, nothing of it stays open, unless the job says `keep_partial`; what it left is
     removed as well after a source that was changed.
     """
-    with open_ledger(accepted.key, on_lost=lambda: cancel_job(attempt), wait_s=wait_s) as ledger:
-        transfer = Transfer(accepted, plan, ledger, attempt, finish)
+    on_lost = partial(cancel_job, attempt, "another run took this transfer over, or its lock could not be kept")
+    with open_ledger(accepted.key, on_lost=on_lost, wait_s=wait_s) as (ledger, holds):
+        transfer = Transfer(accepted, plan, ledger, holds, attempt, finish)
         try:
             yield transfer
             transfer.abandon(keep=False)  # what an earlier run began of objects that are gone since

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+import uuid
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,8 @@ from typing import Any
 import pytest
 
 from reelmill.cleaning import find_leftovers, sweep
-from reelmill.errors import JobCancelled, SourceChanged
+from reelmill.errors import JobCancelled, SourceChanged, UploadGone
+from reelmill.storage import s3_lease
 from reelmill.storage.location import S3Location
 from reelmill.storage.opening import open_store
 from reelmill.storage.working import work_location
@@ -118,7 +120,7 @@ def test_upload_that_was_opened_when_the_run_was_killed_is_aborted_by_the_next(
     stores: Stores, begun: tuple[S3Location, S3Location]
 ):
     accepted = accept_transfer(TransferJob(source=str(begun[0]), destination=str(begun[1])))
-    with open_ledger(accepted.key, on_lost=lambda: None) as ledger:
+    with open_ledger(accepted.key, on_lost=lambda: None) as (ledger, _):
         nothing = {"source": str(begun[0]), "identity": "x", "part_bytes": PART, "twice": False, "token": ""}
         ledger.store.write(f"records/{object_name(begun[1])}.json", json.dumps(nothing).encode())
     stores.clients["far"].create_multipart_upload(Bucket=begun[1].bucket, Key=begun[1].key)
@@ -246,3 +248,57 @@ def test_upload_that_cannot_be_noted_is_aborted(
         transfer(*begun)
     assert stores.uploads(begun[1]) == []
     assert work_left() == []
+
+
+def after_part(number: int, do: Callable[[], None], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have something done as soon as the part of that number has been noted."""
+    note = running.Ledger.note_part
+
+    def note_and_do(self: Any, name: str, record: PartRecord) -> None:
+        note(self, name, record)
+        if record.number == number:
+            do()
+
+    monkeypatch.setattr(running.Ledger, "note_part", note_and_do)
+
+
+@pytest.mark.parametrize("is_noticed", [True, False])
+def test_run_that_lost_its_lease_leaves_everything_to_the_one_that_took_it(
+    stores: Stores, begun: tuple[S3Location, S3Location], monkeypatch: pytest.MonkeyPatch, set_to: Any, is_noticed: bool
+):
+    """Also when it fails before its next beat, at which it would notice."""
+    work = stores.bucket(f"work-{uuid.uuid4().hex[:16]}")
+    set_to(work_dir=work)
+    monkeypatch.setattr(s3_lease, "BEAT_S", 0.1 if is_noticed else 60)
+    key = accept_transfer(TransferJob(source=str(begun[0]), destination=str(begun[1]))).key
+    theirs = json.dumps({"host": "another", "pid": 1, "started": "1 x", "id": "1"}).encode()
+
+    def take_over() -> None:
+        stores.put(work / f"jobs/{key}/lock", theirs)
+        if not is_noticed:
+            raise JobCancelled("interrupted")
+
+    after_part(2, take_over, monkeypatch)
+    with pytest.raises(JobCancelled, match="took this transfer over" if is_noticed else "interrupted"):
+        transfer(*begun, concurrency=1, rate_limit="10MiB")
+    assert len(stores.uploads(begun[1])) == 1
+    assert f"jobs/{key}/records/{object_name(begun[1])}/00002.json" in stores.keys(work)
+    assert stores.content(work / f"jobs/{key}/lock") == theirs
+
+
+@pytest.mark.parametrize("by_store", [True, False])
+def test_upload_that_somebody_ended_meanwhile_is_an_error_that_a_second_run_mends(
+    stores: Stores, begun: tuple[S3Location, S3Location], monkeypatch: pytest.MonkeyPatch, by_store: bool
+):
+    target = begun[0].root / "copy" if by_store else begun[1]
+
+    def end_upload() -> None:
+        [upload] = stores.uploads(target)
+        stores.clients[target.store].abort_multipart_upload(Bucket=target.bucket, Key=target.key, UploadId=upload)
+
+    with monkeypatch.context() as patched:
+        after_part(2, end_upload, patched)
+        with pytest.raises(UploadGone):
+            transfer(begun[0], target, concurrency=1)
+    assert transfer(begun[0], target).copied == 1
+    assert stores.content(target) == CONTENT
