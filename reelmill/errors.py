@@ -221,7 +221,7 @@ class EventRejected(JobRejected):
 
 
 class TriggerLoop(JobRejected):
-    """What a job writes would be taken for an upload, and make the next job."""
+    """What a job writes would be taken for an upload or a source, and make the next job."""
 
 
 class ToolFailed(ReelmillError):

@@ -8,7 +8,7 @@ from functools import partial
 
 from reelmill.errors import EventRejected, JobRejected, NotEnoughSpace, StoreAccessDenied, ToolMissing
 from reelmill.intake.notifications import parse_notification
-from reelmill.intake.rules import inboxes, jobs_for, transfers_for
+from reelmill.intake.rules import inboxes, jobs_for, mirror, transfers_for
 from reelmill.job import TranscodeJob
 from reelmill.transfer.job import TransferJob
 
@@ -33,6 +33,7 @@ def refuse_transfer(job: TransferJob) -> None:
 def handler(start: Start, start_transfer: StartTransfer = refuse_transfer) -> Handle:
     """Return what deals with messages by starting their jobs. TriggerLoop, InvalidParameter for wrong settings."""
     inboxes()  # wrong settings are said now, not with the first upload
+    mirror()
     return partial(handle_message, start, start_transfer=start_transfer)
 
 

@@ -9,9 +9,9 @@ from reelmill.intake.notifications import Notification
 from reelmill.job import TranscodeJob
 from reelmill.manifest import FILE_NAME
 from reelmill.settings import settings
-from reelmill.storage.location import Location, S3Location, parse_location
+from reelmill.storage.location import Location, S3Location, is_inside, parse_location
 from reelmill.storage.working import work_location
-from reelmill.transfer.job import TransferJob
+from reelmill.transfer.job import TransferJob, accept_transfer
 
 _DEFAULT_OUTPUT_SUFFIX = ".reelmill"
 
@@ -65,18 +65,28 @@ def job_for(location: Location) -> TranscodeJob:
 
 
 def transfers_for(notification: Notification) -> tuple[TransferJob, ...]:
-    """Return the transfers that a notification asks for: those it holds, and a copy of each object that is mirrored."""
-    wanted = settings()
+    """Return the transfers that a notification asks for: those it holds, and a copy of each object that is mirrored.
+
+    TriggerLoop where a copy would be mirrored, too.
+    """
+    source, destination = mirror() or (None, "")
     mirrored: list[TransferJob] = []
-    if wanted.mirror_source and wanted.mirror_destination:
-        source = parse_location(wanted.mirror_source, "mirror_source")
-        below = wanted.mirror_destination.rstrip("/")
+    if isinstance(source, S3Location):
         for each in notification.objects:
-            place = S3Location(each.bucket, each.key)
+            place = S3Location(each.bucket, each.key, source.store)  # a notification does not name the store
             if is_inside(place, source) and place != source and not each.key.endswith("/"):
-                path = f"{below}/{_below(place, source)}"
+                path = f"{destination}/{_below(place, source)}"
                 mirrored.append(TransferJob(source=str(place), destination=path, replace=True))
     return (*notification.transfers, *dict.fromkeys(mirrored))
+
+
+def mirror() -> tuple[Location, str] | None:
+    """Return what is mirrored and the folder it goes to; None unless both are set. TriggerLoop, JobRejected."""
+    wanted = settings()
+    if not wanted.mirror_source or not wanted.mirror_destination:
+        return None
+    job = TransferJob(source=wanted.mirror_source, destination=wanted.mirror_destination, recursive=True)
+    return accept_transfer(job).source, wanted.mirror_destination.rstrip("/")
 
 
 def _listened_to() -> set[str]:
@@ -107,17 +117,6 @@ def jobs_for(notification: Notification) -> tuple[tuple[TranscodeJob, ...], tupl
         except JobRejected as error:
             refused.append(f"{error.code}: {error}")
     return tuple(jobs), tuple(refused)
-
-
-def is_inside(location: Location, folder: Location) -> bool:
-    """Whether a location is the folder or below it. Local paths must be resolved."""
-    if isinstance(location, Path) and isinstance(folder, Path):
-        return location.is_relative_to(folder)
-    if isinstance(location, S3Location) and isinstance(folder, S3Location):
-        return (location.store, location.bucket) == (folder.store, folder.bucket) and (
-            not folder.key or f"{location.key}/".startswith(f"{folder.key}/")
-        )
-    return False
 
 
 def _refuse_loop(job: TranscodeJob) -> None:

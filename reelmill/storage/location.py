@@ -105,6 +105,24 @@ def known_location(text: str) -> Location:
     return Path(text)
 
 
+def is_inside(location: Location, folder: Location) -> bool:
+    """Whether a location is the folder or below it, by whatever name of its store. Local paths must be resolved."""
+    if isinstance(location, Path) and isinstance(folder, Path):
+        return location.is_relative_to(folder)
+    if isinstance(location, S3Location) and isinstance(folder, S3Location):
+        return (_address(location.store), location.bucket) == (_address(folder.store), folder.bucket) and (
+            not folder.key or f"{location.key}/".startswith(f"{folder.key}/")
+        )
+    return False
+
+
+def _address(store: str) -> str | None:
+    """Return where a store answers; None for AWS, where no two buckets have one name."""
+    wanted = settings()
+    url = wanted.stores[store].endpoint_url if store else wanted.s3_endpoint_url
+    return url.rstrip("/") if url else None
+
+
 def is_s3(text: str) -> bool:
     """Whether an address is one in a bucket."""
     return re.match(r"s3(\+[^/]*)?://", text, re.IGNORECASE) is not None

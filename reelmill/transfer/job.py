@@ -8,11 +8,11 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from reelmill.errors import InvalidParameter, InvalidUri, OutputCollision
+from reelmill.errors import InvalidParameter, InvalidUri, OutputCollision, TriggerLoop
 from reelmill.forms import as_form
 from reelmill.settings import settings
 from reelmill.storage.digests import content_key
-from reelmill.storage.location import Location, S3Location, parse_location
+from reelmill.storage.location import Location, S3Location, is_inside, parse_location
 from reelmill.transfer.parts import parse_size
 
 AUTO = "auto"
@@ -103,6 +103,8 @@ def accept_transfer(job: TransferJob) -> AcceptedTransfer:
     destination = place if job.recursive or not _is_folder(job.destination, place) else place / source.name
     if destination == source:
         raise OutputCollision(f"destination: {destination} is the source itself")
+    if job.recursive and is_inside(destination, source):
+        raise TriggerLoop(f"destination: {destination} is in the source {source}: the next run would copy the copies")
     if job.concurrency is not None and not 1 <= job.concurrency <= _MOST_STREAMS:
         raise InvalidParameter(f"concurrency: {job.concurrency} is not allowed; allowed: 1 to {_MOST_STREAMS}")
     return AcceptedTransfer(

@@ -114,7 +114,6 @@ def open_ledger(key: str, *, on_lost: Callable[[], None], wait_s: float = 0.0) -
     """Give a transfer its ledger for as long as the block runs, and what says whether it still holds it.
 
     JobRunning when another run has it for `wait_s` yet.
-
     `on_lost` is called, in another thread, when another run took it all the same.
     """
     place = work_location() / "jobs" / key

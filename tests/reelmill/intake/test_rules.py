@@ -9,8 +9,10 @@ from pathlib import Path
 
 import pytest
 
+from deployments.schedule import mirror_schedule
 from reelmill.errors import InvalidParameter, TriggerLoop
 from reelmill.intake.notifications import Notification, ObjectCreated, parse_notification
+from reelmill.intake.receiving import handler
 from reelmill.intake.rules import inboxes, is_upload, job_for, jobs_for, transfers_for
 from reelmill.job import TranscodeJob, job_key
 from reelmill.preparing import accept_job
@@ -20,6 +22,9 @@ from tests.s3_servers import S3Server
 from tests.stores import new_bucket, put, using
 
 Set = Callable[..., None]
+STORES = json.dumps(
+    {"archive": {"endpoint_url": "http://archive.example"}, "again": {"endpoint_url": "http://archive.example/"}}
+)
 
 
 def created(*keys: str, bucket: str = "videos") -> Notification:
@@ -129,13 +134,29 @@ def test_only_objects_of_the_inbox_make_jobs(set_to: Set):
 
 
 def test_an_object_below_what_is_mirrored_is_copied_to_its_place_there(set_to: Set):
-    set_to(mirror_source="s3://videos/masters", mirror_destination="s3+archive://films/2024/")
+    set_to(stores=STORES, mirror_source="s3://videos/masters", mirror_destination="s3+archive://films/2024/")
     keys = "masters/a b/c%d.mov", "masters", "masters/", "mastersx/a.mov", "masters/a b/c%d.mov"
     found = transfers_for(created(*keys))
     assert [(each.source, each.destination) for each in found] == [
         ("s3://videos/masters/a b/c%d.mov", "s3+archive://films/2024/a b/c%d.mov")
     ]
     assert jobs_for(created("masters/a.mov")) == ((), ())
+
+
+def test_an_object_below_what_is_mirrored_of_a_named_store_is_copied_from_there(set_to: Set):
+    set_to(stores=STORES, mirror_source="s3+archive://videos/masters", mirror_destination="s3://films")
+    found = transfers_for(created("masters/a.mov", "other/a.mov"))
+    assert [(each.source, each.destination) for each in found] == [
+        ("s3+archive://videos/masters/a.mov", "s3://films/a.mov")
+    ]
+
+
+@pytest.mark.parametrize("destination", ["s3+archive://videos/backup", "s3+again://videos/backup/"])
+def test_mirror_whose_copies_would_be_mirrored_is_refused(set_to: Set, destination: str):
+    set_to(stores=STORES, mirror_source="s3+archive://videos", mirror_destination=destination)
+    for ask in (lambda: transfers_for(created("a.mov")), mirror_schedule, lambda: handler(str)):
+        with pytest.raises(TriggerLoop):
+            ask()
 
 
 @pytest.mark.parametrize(

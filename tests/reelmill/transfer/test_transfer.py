@@ -19,6 +19,7 @@ from reelmill.errors import (
     PathEscape,
     SourceNotFound,
     StoreAccessDenied,
+    TriggerLoop,
 )
 from reelmill.media.tool_jobs import cancel_job
 from reelmill.storage.digests import composite_crc32, crc32_text
@@ -293,6 +294,18 @@ def test_what_cannot_be_is_refused_before_anything_is_asked(stores: Stores, tmp_
     assert "rate_limit" in refusal("s3://bucket/a", "s3://other/a", rate_limit="0")
     assert "concurrency" in refusal("s3://bucket/a", "s3://other/a", concurrency=0)
     assert "has no 'nowhere'; it has far" in refusal("s3+nowhere://bucket/a", "s3://other/a")
+
+
+def test_copies_that_the_next_run_would_copy_are_refused(stores: Stores):
+    def accept(source: str, destination: str) -> object:
+        return accept_transfer(TransferJob(source=source, destination=destination, recursive=True))
+
+    for source, destination in [("s3://bkt/w", "s3://bkt/w/copy"), ("s3+far://bkt", "s3+far://bkt/copies/")]:
+        with pytest.raises(TriggerLoop, match="is in the source"):
+            accept(source, destination)
+    assert accept("s3://bkt/w", "s3://bkt/w2")
+    assert accept("s3://bkt/w", "s3+far://bkt/w/copy")
+    assert accept("s3://bkt/w/up", "s3://bkt/w")
 
 
 def test_address_in_a_named_store_is_read_as_it_is_written(stores: Stores):
