@@ -92,6 +92,8 @@ def transfer(
     json_output
         Print the plan or the report as JSON on standard output.
     """
+    from reelmill.errors import TransferIncomplete
+    from reelmill.transfer.failing import refuse_incomplete
     from reelmill.transfer.job import accept_transfer  # boto3 takes its time to load
     from reelmill.transfer.plan import plan_transfer
     from reelmill.transfer.running import run_here
@@ -110,8 +112,9 @@ def transfer(
         report = run_here(accepted, planned, uuid.uuid4().hex, show)
     if json_output:
         print(report.model_dump_json(indent=2))
-    else:
-        print_report(Console(), report)
+        return TransferIncomplete.exit_code if report.failed else 0
+    print_report(Console(), report)
+    refuse_incomplete(report)
     return 0
 
 

@@ -9,7 +9,7 @@ from rich.table import Table
 
 if TYPE_CHECKING:
     from reelmill.transfer.plan import TransferPlan
-    from reelmill.transfer.report import TransferReport
+    from reelmill.transfer.report import ObjectFailure, TransferReport
 
 _MOST_SHOWN = 20
 
@@ -27,7 +27,7 @@ def plan_as_json(plan: TransferPlan) -> dict[str, Any]:
             for each in plan.objects
         ],
         "expected_s": plan.expected_s, "estimate": plan.estimate.model_dump(mode="json"),
-        "warnings": list(plan.warnings),
+        "warnings": list(plan.warnings), "failed": [each.model_dump() for each in plan.failed],
     }  # fmt: skip
 
 
@@ -46,7 +46,7 @@ def print_plan(console: Console, plan: TransferPlan) -> None:
     if plan.expected_s is not None and plan.size_bytes:
         console.print(f"about {plan.expected_s:,.0f} s at the rate that is known", highlight=False)
     console.print(f"expected: {cost_text(plan.estimate)}", highlight=False)
-    _warn(console, plan.warnings)
+    _tell(console, plan.warnings, plan.failed)
 
 
 def print_report(console: Console, report: TransferReport) -> None:
@@ -65,12 +65,12 @@ def print_report(console: Console, report: TransferReport) -> None:
     _more(console, len(report.objects))
     rate = f", {report.bytes_per_s / 1e6:,.1f} MB/s" if report.moved_bytes else ""
     console.print(
-        f"{report.copied:,} of {len(report.objects):,} copied, {_size(report.moved_bytes)} moved "
+        f"{report.copied:,} of {len(report.objects) + len(report.failed):,} copied, {_size(report.moved_bytes)} moved "
         f"in {report.wall_s:.1f} s{rate}",
         highlight=False,
     )
     console.print(f"cost: {cost_text(report.cost)}", highlight=False)
-    _warn(console, report.warnings)
+    _tell(console, report.warnings, report.failed)
 
 
 def _more(console: Console, count: int) -> None:
@@ -78,9 +78,12 @@ def _more(console: Console, count: int) -> None:
         console.print(f"and {count - _MOST_SHOWN:,} more; --json prints them all", highlight=False)
 
 
-def _warn(console: Console, warnings: tuple[str, ...]) -> None:
+def _tell(console: Console, warnings: tuple[str, ...], failed: tuple[ObjectFailure, ...]) -> None:
     for each in warnings:
         console.print(f"warning: {each}", highlight=False, markup=False)
+    for each in failed[:_MOST_SHOWN]:
+        console.print(f"failed: {each.source}: {each.code}: {each.message}", highlight=False, markup=False)
+    _more(console, len(failed))
 
 
 def _size(size_bytes: int) -> str:

@@ -13,6 +13,7 @@ from prefect import flow
 from prefect.logging import get_run_logger
 
 from reelmill.settings import settings
+from reelmill.transfer.failing import refuse_incomplete
 from reelmill.transfer.job import TransferJob, accept_transfer
 from reelmill.transfer.report import TransferReport
 from reelmill.transfer.running import Transfer, open_transfer
@@ -24,7 +25,10 @@ from tasks.transferring import complete_and_verify, copy_batch, plan_parts, show
 
 @flow(name="transfer-object", flow_run_name=run_name("transfer"), persist_result=False, task_runner=FanOut())
 def transfer_object(job: TransferJob) -> TransferReport:
-    """Copy an object, or everything below a prefix, and prove that the copy is the source."""
+    """Copy an object, or everything below a prefix, and prove that the copy is the source.
+
+    TransferIncomplete when some of many could not be copied; the others are.
+    """
     attempt = uuid.uuid4().hex
     check_fan_out()
     accepted = accept_transfer(job)
@@ -36,6 +40,7 @@ def transfer_object(job: TransferJob) -> TransferReport:
     for warning in report.warnings:
         get_run_logger().warning(warning)
     show_report(report)
+    refuse_incomplete(report)
     return report
 
 

@@ -4,7 +4,7 @@
     ├── JobRejected            the request or its source is bad: never retried, nothing is written
     │   ├── MediaEmpty, MediaUnreadable, MediaTruncated, SourceIncomplete, MediaDamaged, MediaEncrypted
     │   ├── RecordsInvalid
-    │   ├── SourceNotFound, SourceChanged, FormatNotAllowed, ExternalReference, CodecNotAllowed
+    │   ├── SourceNotFound, SourceChanged, SourceArchived, FormatNotAllowed, ExternalReference, CodecNotAllowed
     │   ├── NoVideoStream, NoAudioStream
     │   ├── LimitPixels, LimitTimeline, LimitFrameRate, LimitStreams, LimitChannels, LimitOutputs
     │   ├── InvalidProfile, InvalidParameter, InvalidWatermark, InvalidUri, InvalidKey, UriSchemeNotAllowed, PathEscape
@@ -23,6 +23,7 @@
     ├── QualityTooLow          a segment is not as good as the profile wants it
     ├── SegmentInexact         a piece is not the frames the plan says: the source is decoded once and planned again
     ├── VerifyFailed           an output is not what the plan says: nothing is published
+    ├── TransferIncomplete     some objects of a transfer were not copied; the others are there
     ├── CatalogFailed          the catalog can't be reached or written: retried, and no job fails of it
     ├── HookFailed             the operator's own step after a job failed: retried; the result is published
     ├── CallbackFailed         the message that a job is done was not taken: retried; the result is published
@@ -98,6 +99,10 @@ class SourceNotFound(JobRejected):
 
 class SourceChanged(JobRejected):
     """The source was overwritten while the job ran."""
+
+
+class SourceArchived(JobRejected):
+    """The source lies in an archive of its store, and can't be read before it is restored there."""
 
 
 class FormatNotAllowed(JobRejected):
@@ -306,6 +311,12 @@ class SegmentInexact(ReelmillError):
 
 class VerifyFailed(ReelmillError):
     """An output differs from the plan. Nothing was published."""
+
+    exit_code = 4
+
+
+class TransferIncomplete(ReelmillError):
+    """Some objects of a transfer could not be copied, each for a reason of its own. The others are there, compared."""
 
     exit_code = 4
 

@@ -45,8 +45,8 @@ def show_report(report: TransferReport) -> None:
     """Put what came of a transfer among the artifacts of its run."""
     create_table_artifact(
         key="transfer",
-        description=f"{report.copied} of {len(report.objects)} objects copied from {report.source} to "
-        f"{report.destination}, {report.bytes_per_s / 1e6:,.1f} MB/s. "
+        description=f"{report.copied} of {len(report.objects) + len(report.failed)} objects copied from "
+        f"{report.source} to {report.destination}, {report.bytes_per_s / 1e6:,.1f} MB/s. "
         f"Expected: {cost_text(report.estimate)}. Cost: {cost_text(report.cost)}",
         table=[
             {
@@ -55,5 +55,6 @@ def show_report(report: TransferReport) -> None:
                 "ETag": each.etag, "read again": each.read_again,
             }
             for each in report.objects[:_MOST_SHOWN]
-        ],
+        ]
+        + [{"object": each.source, "outcome": f"{each.code}: {each.message}"} for each in report.failed[:_MOST_SHOWN]],
     )  # fmt: skip

@@ -25,6 +25,7 @@ from botocore.exceptions import (
     HTTPClientError,
     NoCredentialsError,
     NoRegionError,
+    ParamValidationError,
     PartialCredentialsError,
     ProfileNotFound,
     SSLError,
@@ -35,8 +36,10 @@ from urllib3.exceptions import HTTPError
 
 from reelmill.errors import (
     BucketNotFound,
+    InvalidParameter,
     NotEnoughSpace,
     ReelmillError,
+    SourceArchived,
     SourceNotFound,
     StoreAccessDenied,
     StoreConflict,
@@ -55,10 +58,11 @@ if TYPE_CHECKING:
 _CODES: dict[type[ReelmillError], tuple[str, ...]] = {
     BucketNotFound: ("NoSuchBucket",),
     SourceNotFound: ("NoSuchKey", "NoSuchVersion", "404", "NotFound"),
+    SourceArchived: ("InvalidObjectState",),
     UploadGone: ("NoSuchUpload",),
     StoreAccessDenied: (
         "AccessDenied", "403", "Forbidden", "AllAccessDisabled", "AccountProblem", "InvalidAccessKeyId",
-        "SignatureDoesNotMatch", "ExpiredToken", "InvalidToken", "TokenRefreshRequired", "401", "InvalidObjectState",
+        "SignatureDoesNotMatch", "ExpiredToken", "InvalidToken", "TokenRefreshRequired", "401",
         "RequestTimeTooSkewed",
     ),
     WrongRegion: (
@@ -166,6 +170,8 @@ def explained(what: str) -> Generator[None]:
         raise _by_code(what, error) from error
     except (NoCredentialsError, PartialCredentialsError, ProfileNotFound) as error:
         raise StoreAccessDenied(f"{what}: {error}") from error
+    except ParamValidationError as error:  # such as metadata that is not ASCII, which some clients write
+        raise InvalidParameter(f"{what}: {error}") from error
     except NoRegionError as error:
         raise WrongRegion(f"{what}: no region is set; set REELMILL_S3_REGION or AWS_DEFAULT_REGION") from error
     except (EndpointConnectionError, ConnectTimeoutError) as error:

@@ -6,19 +6,20 @@ from collections.abc import Iterator
 from functools import cached_property
 from pathlib import Path, PurePosixPath
 
-from reelmill.errors import InvalidKey, OutputCollision, PathEscape, SourceNotFound
+from reelmill.errors import InvalidKey, OutputCollision, PathEscape, SourceNotFound, StoreAccessDenied
 from reelmill.frozen import Frozen
 from reelmill.settings import settings
+from reelmill.storage.local_listing import files_below
 from reelmill.storage.location import Location, S3Location, is_printable, refuse_escape
-from reelmill.storage.opening import open_store
 from reelmill.storage.s3_client import client
 from reelmill.storage.s3_objects import objects_below
 from reelmill.transfer.cost import REQUESTS_PER_LARGE, REQUESTS_PER_SMALL, cost_of
 from reelmill.transfer.ends import SourceFile, look_at_source
+from reelmill.transfer.failing import failure_of
 from reelmill.transfer.job import AcceptedTransfer
 from reelmill.transfer.parts import MIB, StreamRates, choose_part_bytes, count_parts
 from reelmill.transfer.rates import measured_rate
-from reelmill.transfer.report import TransferCost
+from reelmill.transfer.report import ObjectFailure, TransferCost
 
 SMALL_BYTES = 4 * MIB
 """Up to this size an object is one request, and the only thing whose whole content is in memory."""
@@ -53,6 +54,8 @@ class TransferPlan(Frozen):
     objects: tuple[ObjectPlan, ...]
     estimate: TransferCost
     warnings: tuple[str, ...] = ()
+    failed: tuple[ObjectFailure, ...] = ()
+    """Folders that can't be read."""
 
     @cached_property
     def size_bytes(self) -> int:
@@ -71,13 +74,14 @@ class TransferPlan(Frozen):
 
 def plan_transfer(accepted: AcceptedTransfer) -> TransferPlan:
     """Return what there is to move. Raises SourceNotFound, OutputCollision, PathEscape, StoreFailed, among others."""
-    warnings: list[str] = []
+    warnings, failed = list[str](), list[ObjectFailure]()
     allowed = accepted.bytes_per_s / accepted.streams if accepted.bytes_per_s else None
     rates = StreamRates(accepted.streams, measured_rate(accepted.source, accepted.destination), allowed)
-    found = _below(accepted, rates, warnings) if accepted.job.recursive else _single(accepted, rates)
+    found = _below(accepted, rates, warnings, failed) if accepted.job.recursive else _single(accepted, rates)
     objects = sorted(found, key=lambda each: -each.size_bytes)
     if not objects:
-        raise SourceNotFound(f"source: there is nothing below {accepted.source}")
+        why = f": {failed[0].source}: {failed[0].message}" if failed else ""
+        raise SourceNotFound(f"source: there is nothing below {accepted.source}{why}")
     taken: set[Location] = set()
     for each in objects:
         if each.destination in taken:
@@ -87,6 +91,7 @@ def plan_transfer(accepted: AcceptedTransfer) -> TransferPlan:
     return TransferPlan(
         source=accepted.source, destination=accepted.destination, by_store=by_store, rates=rates,
         objects=tuple(objects), estimate=_estimate(accepted, objects, by_store), warnings=tuple(warnings),
+        failed=tuple(failed),
     )  # fmt: skip
 
 
@@ -115,8 +120,10 @@ def _single(accepted: AcceptedTransfer, rates: StreamRates) -> Iterator[ObjectPl
     )
 
 
-def _below(accepted: AcceptedTransfer, rates: StreamRates, warnings: list[str]) -> Iterator[ObjectPlan]:
-    for location, name, size_bytes in _listed(accepted.source):
+def _below(
+    accepted: AcceptedTransfer, rates: StreamRates, warnings: list[str], failed: list[ObjectFailure]
+) -> Iterator[ObjectPlan]:
+    for location, name, size_bytes in _listed(accepted, warnings, failed):
         if name.endswith("/") and isinstance(accepted.destination, Path):
             if size_bytes:
                 warnings.append(f"left out {location}: no file can have a name that ends in a slash")
@@ -129,8 +136,11 @@ def _below(accepted: AcceptedTransfer, rates: StreamRates, warnings: list[str]) 
         yield ObjectPlan(source=location, destination=destination, size_bytes=size_bytes, part_bytes=part_bytes)
 
 
-def _listed(source: Location) -> Iterator[tuple[Location, str, int]]:
+def _listed(
+    accepted: AcceptedTransfer, warnings: list[str], failed: list[ObjectFailure]
+) -> Iterator[tuple[Location, str, int]]:
     """Yield each object below a prefix or a folder with its name from there on, and its size."""
+    source = accepted.source
     if isinstance(source, S3Location):
         skipped = len(source.key) + 1 if source.key else 0
         for key, size_bytes, _ in objects_below(source):
@@ -139,8 +149,15 @@ def _listed(source: Location) -> Iterator[tuple[Location, str, int]]:
         return
     if not source.is_dir():
         raise SourceNotFound(f"source: there is no folder {source}")
-    for each in open_store(source).list():
-        yield source / each.key, each.key, each.size_bytes
+    for each in files_below(source):
+        name = str(each.path.relative_to(source))
+        if each.is_failure:
+            error = StoreAccessDenied(f"it can't be read: {each.left_out}")
+            failed.append(failure_of(error, each.path, accepted.destination / name))
+        elif each.left_out:
+            warnings.append(f"left out {each.path}: {each.left_out}")
+        else:
+            yield each.path, name, each.size_bytes
 
 
 def _destination(folder: Location, name: str) -> Location:

@@ -37,6 +37,15 @@ class ObjectReport(Frozen):
     read_again: bool = Field(default=False, description="Whether all of the copy was read again and compared")
 
 
+class ObjectFailure(Frozen):
+    """One object that was not copied, or a folder that could not be read, and why."""
+
+    source: str
+    destination: str
+    code: str = Field(description="Code of the error, as in docs/errors.md")
+    message: str
+
+
 class TransferCost(Frozen):
     """What a transfer takes, as the price lists of object stores count it."""
 
@@ -48,7 +57,7 @@ class TransferCost(Frozen):
 
 
 class TransferReport(Frozen):
-    """A transfer that is complete: every object is at its destination."""
+    """A transfer that has ended: every object is at its destination, but for those that failed alone."""
 
     source: str
     destination: str
@@ -62,3 +71,4 @@ class TransferReport(Frozen):
     estimate: TransferCost
     cost: TransferCost
     warnings: tuple[str, ...] = ()
+    failed: tuple[ObjectFailure, ...] = ()

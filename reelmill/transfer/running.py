@@ -10,25 +10,26 @@ from contextlib import closing, contextmanager
 from dataclasses import dataclass, field, replace
 from functools import partial
 
-from reelmill.errors import SourceChanged
+from reelmill.errors import SourceChanged, StoreAccessDenied
 from reelmill.media.tool_jobs import cancel_job, refuse_cancelled
 from reelmill.progress import ProgressBoard, Snapshot, board, drop_board
-from reelmill.storage.location import S3Location
+from reelmill.storage.location import Location, S3Location, known_location
 from reelmill.storage.s3_upload import Upload
 from reelmill.storage.s3_wire import Wire
 from reelmill.storage.store import Holds, leaves_to_sweep
-from reelmill.transfer.beginning import begin_object
+from reelmill.transfer.beginning import begin_object, discard
 from reelmill.transfer.copying import Begun, copy_parts
 from reelmill.transfer.cost import REQUESTS_PER_LARGE, REQUESTS_PER_SMALL, cost_of
 from reelmill.transfer.ends import SourceFile
+from reelmill.transfer.failing import MOST_DENIED, OF_ONE_OBJECT, failure_of
 from reelmill.transfer.finishing import finish_object, proof_of
 from reelmill.transfer.job import AcceptedTransfer
-from reelmill.transfer.ledger import Ledger, PartRecord, open_ledger
+from reelmill.transfer.ledger import Ledger, PartRecord, object_name, open_ledger
 from reelmill.transfer.pacing import drop_pacer
 from reelmill.transfer.parts import batches, count_parts
 from reelmill.transfer.plan import ObjectPlan, TransferPlan
 from reelmill.transfer.rates import note_rate
-from reelmill.transfer.report import ObjectReport, Proof, TransferReport
+from reelmill.transfer.report import ObjectFailure, ObjectReport, Proof, TransferReport
 from reelmill.transfer.small import copy_small
 
 _LOOKS_EVERY_S = 0.5
@@ -61,17 +62,18 @@ class SmallBatch:
 
 @dataclass(frozen=True)
 class PartsDone:
-    """Parts of the object of that name that have arrived."""
+    """Parts of the object of that name that have arrived, or why it can't be copied."""
 
     name: str
     records: tuple[PartRecord, ...]
+    failure: ObjectFailure | None = None
 
 
 @dataclass(frozen=True)
 class SmallDone:
-    """Small objects that are there, each with what there is to warn of."""
+    """Small objects that are there, or failed, each with what there is to warn of."""
 
-    outcomes: tuple[tuple[ObjectReport, str | None], ...]
+    outcomes: tuple[tuple[ObjectReport | ObjectFailure, str | None], ...]
 
 
 Batch = PartBatch | SmallBatch
@@ -83,18 +85,37 @@ Finish = Callable[[Begun, dict[int, PartRecord], Proof, AcceptedTransfer], Objec
 
 
 def do_batch(batch: Batch, accepted: AcceptedTransfer, ledger: Ledger, attempt: str, *, is_retry: bool = False) -> Done:
-    """Do one batch, in any process. When `is_retry`, without the parts that are noted. Raises as `copy_parts`."""
+    """Do one batch, in any process. When `is_retry`, without the parts that are noted.
+
+    Raises as `copy_parts`; of many objects only what concerns more than one.
+    """
     progress = board(attempt)
     if isinstance(batch, PartBatch):
         name, noted = batch.begun.name, ledger.parts(batch.begun.name) if is_retry else {}
         missing = tuple(number for number in batch.numbers if number not in noted)
-        records = copy_parts(
-            batch.begun, missing, ledger=ledger, attempt=attempt, bytes_per_s=accepted.bytes_per_s,
-            on_bytes=lambda number, passed: progress.report(f"{name}/{number}", passed),
-        )  # fmt: skip
+        try:
+            records = copy_parts(
+                batch.begun, missing, ledger=ledger, attempt=attempt, bytes_per_s=accepted.bytes_per_s,
+                on_bytes=lambda number, passed: progress.report(f"{name}/{number}", passed),
+            )  # fmt: skip
+        except OF_ONE_OBJECT as error:
+            if not accepted.job.recursive:
+                raise
+            return PartsDone(name, (), failure_of(error, batch.begun.source.location, batch.begun.destination))
         return PartsDone(name, (*records, *(noted[number] for number in batch.numbers if number in noted)))
     with Wire() as wire:
-        return SmallDone(tuple(copy_small(each, accepted, wire, attempt) for each in batch.objects))
+        return SmallDone(tuple(_copy_small(each, accepted, wire, attempt) for each in batch.objects))
+
+
+def _copy_small(
+    planned: ObjectPlan, accepted: AcceptedTransfer, wire: Wire, attempt: str
+) -> tuple[ObjectReport | ObjectFailure, str | None]:
+    try:
+        return copy_small(planned, accepted, wire, attempt)
+    except OF_ONE_OBJECT as error:
+        if not accepted.job.recursive:
+            raise
+        return failure_of(error, planned.source, planned.destination), None
 
 
 @dataclass
@@ -131,6 +152,8 @@ class Transfer:
         self._small = deque(each for each in self.plan.objects if each.is_small)
         self._ready: deque[Batch] = deque()
         self._copies: dict[str, _Copy] = {}
+        self._failed = {object_name(known_location(each.destination)): each for each in self.plan.failed}
+        self._denied = 0
         self._arrived_s = self.started_s
         self.progress.begin(self.plan.size_bytes, self.plan.parts, step="copy", unit="bytes")
         self.warnings += self.plan.warnings
@@ -151,14 +174,45 @@ class Transfer:
     def take(self, done: Done) -> None:
         """Take in what a batch has done."""
         if isinstance(done, PartsDone):
-            self._take_parts(done.name, done.records)
+            if done.failure is not None:
+                self._fail(done.failure)
+            else:
+                self._take_parts(done.name, done.records)
             return
         for report, warning in done.outcomes:
             self.requests += REQUESTS_PER_SMALL
+            if isinstance(report, ObjectFailure):
+                self._fail(report)
+                continue
             self._note(report, warning)
             self.progress.finish(report.destination, report.size_bytes, kept=report.outcome != "copied")
 
+    @contextmanager
+    def _failing_alone(self, source: Location, destination: Location) -> Generator[None]:
+        """Let what concerns only this one of many objects end that one."""
+        try:
+            yield
+        except OF_ONE_OBJECT as error:
+            if not self.accepted.job.recursive:
+                raise
+            self._fail(failure_of(error, source, destination))
+
+    def _fail(self, failure: ObjectFailure) -> None:
+        name = object_name(known_location(failure.destination))
+        if name in self._failed:  # another part of it came to the same
+            return
+        self._failed[name] = failure
+        self._copies.pop(name, None)
+        self._ready = deque(each for each in self._ready if not isinstance(each, PartBatch) or each.begun.name != name)
+        self._denied = self._denied + 1 if failure.code == StoreAccessDenied.__name__ else 0
+        if self._denied >= MOST_DENIED:
+            raise StoreAccessDenied(f"{failure.message}; so were the {MOST_DENIED - 1} before it")
+
     def _begin(self, planned: ObjectPlan) -> None:
+        with self._failing_alone(planned.source, planned.destination):
+            self._begin_one(planned)
+
+    def _begin_one(self, planned: ObjectPlan) -> None:
         refuse_cancelled(self.attempt)
         self.requests += REQUESTS_PER_LARGE
         start = begin_object(planned, self.accepted, self.plan.rates, self.ledger)
@@ -186,13 +240,16 @@ class Transfer:
         self._ready.extend(PartBatch(copy.begun, numbers) for numbers in batches(missing, self.accepted.streams))
 
     def _take_parts(self, name: str, records: tuple[PartRecord, ...]) -> None:
-        copy, self._arrived_s = self._copies[name], time.monotonic()
+        self._arrived_s = time.monotonic()
+        if (copy := self._copies.get(name)) is None:  # another part of it failed meanwhile
+            return
         for record in records:
             copy.records[record.number] = record
             self.requests += record.requests
             self.progress.finish(f"{name}/{record.number}", record.size_bytes)
         if copy.is_whole:
-            self._finish(copy)
+            with self._failing_alone(copy.begun.source.location, copy.begun.destination):
+                self._finish(copy)
 
     def _finish(self, copy: _Copy) -> None:
         refuse_cancelled(self.attempt)
@@ -216,14 +273,29 @@ class Transfer:
 
     def _note(self, report: ObjectReport, warning: str | None) -> None:
         self.reports.append(report)
+        self._denied = 0
         self.warnings += [warning] if warning else []
 
     def abandon(self, *, keep: bool) -> None:
-        """End what is under way: with `keep` for the same transfer run again, else without leaving anything open."""
+        """End what is under way: with `keep` for the same transfer run again, else without leaving anything open.
+
+        Of a source that was changed nothing is kept.
+        """
         with leaves_to_sweep(f"what was begun for {self.accepted.destination}"):
-            if not keep and self.holds():  # else it is another run's now, which goes on with it
+            if not self.holds():  # it is another run's now, which goes on with it
+                return
+            if not keep:
                 self.ledger.end_open()
                 self.ledger.remove()
+                return
+            for name, failure in self._failed.items():
+                beginning = self.ledger.begun(name) if failure.code == SourceChanged.__name__ else None
+                if beginning is not None:
+                    discard(beginning, known_location(failure.destination), self.ledger)
+
+    @property
+    def has_failures(self) -> bool:
+        return bool(self._failed)
 
     @property
     def moved_bytes(self) -> int:
@@ -256,6 +328,7 @@ class Transfer:
             kept_parts=sum(each.kept_parts for each in copied), wall_s=round(wall_s, 3),
             bytes_per_s=round(moved / wall_s, 1), estimate=self.plan.estimate,
             cost=cost_of(self.requests, read, written), warnings=tuple(self.warnings),
+            failed=tuple(sorted(self._failed.values(), key=lambda each: each.destination)),
         )  # fmt: skip
 
 
@@ -278,7 +351,8 @@ def open_transfer(
         transfer = Transfer(accepted, plan, ledger, holds, attempt, finish)
         try:
             yield transfer
-            transfer.abandon(keep=False)  # what an earlier run began of objects that are gone since
+            # Without failures what is left is what an earlier run began of objects that are gone since.
+            transfer.abandon(keep=accepted.job.keep_partial and transfer.has_failures)
             transfer.note_rate()
         except BaseException as error:
             cancel_job(attempt)

@@ -75,6 +75,20 @@ def test_refusal_is_one_line_and_exit_code_2(stores: Stores, source: S3Location,
     assert error["error"]["code"] == "InvalidParameter"
 
 
+def test_object_that_failed_alone_is_named_and_the_exit_code_says_so(
+    stores: Stores, source: S3Location, far: S3Location
+):
+    for name in "abc":
+        stores.put(source / name, name.encode())
+    stores.put(far / "b", b"theirs")
+    printed, told = run(stores, source, far, "--recursive", exit_code=4)
+    assert "2 of 3 copied" in printed
+    assert f"failed: {source / 'b'}: OutputCollision: " in printed
+    assert told.splitlines()[-1].startswith("error: TransferIncomplete: 1 of 3 were not copied: ")
+    report = json.loads(run(stores, source, far, "--recursive", "--json", exit_code=4)[0])
+    assert [(each["source"], each["code"]) for each in report["failed"]] == [(str(source / "b"), "OutputCollision")]
+
+
 def test_interrupt_leaves_nothing_open(stores: Stores, source: S3Location, far: S3Location):
     stores.put(source / "a", CONTENT, part_bytes=PART)
     process = start(stores, source / "a", far / "b", "--rate-limit", "1MiB", "--concurrency", "1")
