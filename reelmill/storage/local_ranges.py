@@ -9,7 +9,7 @@ from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from pathlib import Path
 
-from reelmill.errors import NotEnoughSpace, SourceChanged, StoreConflict, StoreFailed
+from reelmill.errors import InvalidKey, NotEnoughSpace, SourceChanged, StoreAccessDenied, StoreConflict, StoreFailed
 from reelmill.storage.local import DRAFT_PREFIX, place_new, sync
 
 
@@ -19,7 +19,7 @@ def reading_file(path: Path, version: str, start: int, end: int) -> Generator[Ca
 
     The file is looked at again after its last byte.
     """
-    with _explained(path), path.open("rb", buffering=0) as file:
+    with explained_file(path), path.open("rb", buffering=0) as file:
         file.seek(start)
         left = end - start
 
@@ -44,7 +44,7 @@ def new_draft(target: Path, job_key: str) -> Path:
 
 def make_hollow(path: Path, size_bytes: int) -> None:
     """Make a sparse file of that size, with its folder. StoreFailed when somebody has it."""
-    with _explained(path):
+    with explained_file(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         with path.open("xb") as file:
             file.truncate(size_bytes)
@@ -53,7 +53,7 @@ def make_hollow(path: Path, size_bytes: int) -> None:
 @contextmanager
 def writing_file(path: Path, start: int) -> Generator[Callable[[memoryview], None]]:
     """Give what writes blocks one after another from `start` on. NotEnoughSpace, StoreFailed."""
-    with _explained(path):
+    with explained_file(path):
         descriptor = os.open(path, os.O_WRONLY)
     try:
         at = start
@@ -61,7 +61,7 @@ def writing_file(path: Path, start: int) -> Generator[Callable[[memoryview], Non
         def write(block: memoryview) -> None:
             nonlocal at
             while block:
-                with _explained(path):
+                with explained_file(path):
                     written = os.pwrite(descriptor, block, at)
                 at, block = at + written, block[written:]
 
@@ -72,7 +72,7 @@ def writing_file(path: Path, start: int) -> Generator[Callable[[memoryview], Non
 
 def publish_file(draft: Path, target: Path, *, replaces: bool) -> None:
     """Give a finished draft its name, for good. StoreConflict when somebody has it, unless it `replaces` that."""
-    with _explained(target):
+    with explained_file(target):
         sync(draft)
         if replaces:
             draft.replace(target)
@@ -86,7 +86,8 @@ def publish_file(draft: Path, target: Path, *, replaces: bool) -> None:
 
 
 @contextmanager
-def _explained(path: Path) -> Generator[None]:
+def explained_file(path: Path) -> Generator[None]:
+    """Turn errors of this machine's files into ours: those that trying again won't mend say so."""
     try:
         yield
     except FileNotFoundError as error:
@@ -94,4 +95,10 @@ def _explained(path: Path) -> Generator[None]:
     except OSError as error:
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
             raise NotEnoughSpace(f"there is no room left for {path}") from error
+        if error.errno == errno.ENAMETOOLONG:
+            raise InvalidKey(f"{path.parent}: no file can have the name {path.name[:100]!r}: it is too long") from error
+        if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
+            raise StoreAccessDenied(f"{path}: {error.strerror}") from error
+        if error.errno in (errno.ENOTDIR, errno.EISDIR):
+            raise StoreConflict(f"{path}: {error.strerror}") from error
         raise StoreFailed(f"{path}: {error.strerror}") from error

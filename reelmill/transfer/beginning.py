@@ -12,7 +12,7 @@ from reelmill.errors import OutputCollision
 from reelmill.settings import settings
 from reelmill.storage.ledger import Note
 from reelmill.storage.local import DRAFT_PREFIX
-from reelmill.storage.local_ranges import make_hollow, new_draft
+from reelmill.storage.local_ranges import explained_file, make_hollow, new_draft
 from reelmill.storage.location import Location, S3Location
 from reelmill.storage.s3 import S3Store
 from reelmill.storage.s3_objects import begin_copy, stored_parts
@@ -59,7 +59,9 @@ def begin_object(
 
 def needs_copy(source: SourceFile, destination: Location, *, replaces: bool) -> bool:
     """Whether the destination lacks the source's content. OutputCollision when it has another, and that stays."""
-    found = is_there(source, destination)
+    local = next((each for each in (destination, source.location) if isinstance(each, Path)), Path())
+    with explained_file(local):
+        found = is_there(source, destination)
     if found is False and not replaces:
         raise OutputCollision(
             f"destination: {destination} is there already with another content; --replace replaces it"

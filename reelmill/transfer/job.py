@@ -12,6 +12,7 @@ from reelmill.errors import InvalidParameter, InvalidUri, OutputCollision, Trigg
 from reelmill.forms import as_form
 from reelmill.settings import settings
 from reelmill.storage.digests import content_key
+from reelmill.storage.local_ranges import explained_file
 from reelmill.storage.location import Location, S3Location, is_inside, parse_location
 from reelmill.transfer.parts import parse_size
 
@@ -118,7 +119,8 @@ def accept_transfer(job: TransferJob) -> AcceptedTransfer:
 def _is_folder(text: str, place: Location) -> bool:
     if isinstance(place, S3Location):
         return text.endswith("/") or not place.key
-    return text.endswith("/") or place.is_dir()
+    with explained_file(place):
+        return text.endswith("/") or place.is_dir()
 
 
 def _full(location: Location) -> Location:

@@ -10,6 +10,7 @@ from reelmill.errors import InvalidKey, OutputCollision, PathEscape, SourceNotFo
 from reelmill.frozen import Frozen
 from reelmill.settings import settings
 from reelmill.storage.local_listing import files_below
+from reelmill.storage.local_ranges import explained_file
 from reelmill.storage.location import Location, S3Location, is_printable, refuse_escape
 from reelmill.storage.s3_client import client
 from reelmill.storage.s3_objects import objects_below
@@ -147,8 +148,9 @@ def _listed(
             if key[skipped:]:
                 yield S3Location(source.bucket, key, source.store), key[skipped:], size_bytes
         return
-    if not source.is_dir():
-        raise SourceNotFound(f"source: there is no folder {source}")
+    with explained_file(source):
+        if not source.is_dir():
+            raise SourceNotFound(f"source: there is no folder {source}")
     for each in files_below(source):
         name = str(each.path.relative_to(source))
         if each.is_failure:

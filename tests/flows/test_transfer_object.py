@@ -9,7 +9,7 @@ from prefect.client.orchestration import get_client
 from prefect.client.schemas.filters import ArtifactFilter, ArtifactFilterFlowRunId
 
 from flows.transfer_object import transfer_object
-from reelmill.errors import StoreFailed
+from reelmill.errors import StoreFailed, TransferIncomplete
 from reelmill.storage.location import S3Location
 from reelmill.transfer import running
 from reelmill.transfer.job import TransferJob
@@ -89,3 +89,18 @@ def test_failed_flow_leaves_no_upload(
         run(TransferJob(source=str(source / "a"), destination=str(far / "b")))
     assert stores.uploads(far) == []
     assert stores.content(far / "b") is None
+
+
+def test_flow_that_could_not_copy_one_of_many_copies_the_others_and_fails(
+    stores: Stores, source: S3Location, far: S3Location, prefect_server: str
+):
+    for key, body in {"big": CONTENT, "small": b"x", "other": b"y"}.items():
+        stores.put(source / key, body)
+    for key in ("big", "small"):
+        stores.put(far / key, b"theirs")
+    state: Any = transfer_object(
+        TransferJob(source=str(source), destination=str(far), recursive=True), return_state=True
+    )
+    with pytest.raises(TransferIncomplete, match="2 of 3 were not copied"):
+        state.result()
+    assert stores.content(far / "other") == b"y"

@@ -2,13 +2,22 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from reelmill.errors import InvalidParameter, SourceArchived, StoreAccessDenied, StoreUnreachable, TransferIncomplete
+from reelmill.errors import (
+    InvalidKey,
+    InvalidParameter,
+    NotEnoughSpace,
+    SourceArchived,
+    StoreAccessDenied,
+    StoreUnreachable,
+    TransferIncomplete,
+)
 from reelmill.storage.location import S3Location
 from reelmill.transfer import failing, running, small
 from reelmill.transfer.failing import refuse_incomplete
@@ -167,6 +176,52 @@ def test_what_a_folder_has_besides_files_is_told(
     assert failed(report) == {"closed": "StoreAccessDenied"}
     left_out = sorted(each.partition(":")[0].rpartition("/")[2] for each in report.warnings)
     assert left_out == ["dangling", "folder", "pipe"]
+
+
+def test_names_that_no_file_can_have_hold_up_no_other(stores: Stores, source: S3Location, tmp_path: Path):
+    for key, size in {"a": 1, "a/b": 2, "n" * 256: 3, f"{'m' * 256}/x": 5 * MIB, "ok": 1}.items():
+        stores.put(source / key, noise(size))
+    report = transfer(source, tmp_path / "out", recursive=True)
+    assert {each.code for each in report.failed} <= {"InvalidKey", "OutputCollision", "StoreConflict"}
+    assert len(report.failed) == 3
+    assert "ok" in files_below(tmp_path / "out")
+    with pytest.raises(InvalidKey, match="too long"):
+        transfer(source / "ok", tmp_path / ("n" * 256))
+
+
+@pytest.mark.parametrize("size", [100, 5 * MIB])
+def test_full_disk_ends_the_transfer_at_once(
+    stores: Stores, source: S3Location, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, size: int
+):
+    def fail(*_: Any) -> int:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    for key in "ab":
+        stores.put(source / key, noise(size))
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "pwrite", fail)
+        with pytest.raises(NotEnoughSpace):
+            transfer(source, tmp_path / "out", recursive=True)
+    assert files_below(tmp_path / "out") == []
+
+
+def test_folder_that_may_not_be_entered_is_an_error_of_the_tree(
+    stores: Stores, source: S3Location, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    """Put as the system would, since the superuser may enter any."""
+    stat = os.stat
+
+    def refuse(path: Any, **said: Any) -> Any:
+        if "closed" in str(path):
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(path))
+        return stat(path, **said)
+
+    stores.put(source / "a", b"x")
+    stores.put(source / "closed/b", b"x")
+    monkeypatch.setattr(os, "stat", refuse)
+    assert failed(transfer(source, tmp_path / "out", recursive=True)) == {"b": "StoreAccessDenied"}
+    with pytest.raises(StoreAccessDenied, match="Permission denied"):
+        transfer(source / "a", tmp_path / "closed/a")
 
 
 def test_collision_in_a_folder_holds_up_no_other_file(stores: Stores, several: S3Location, tmp_path: Path):
