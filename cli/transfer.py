@@ -88,11 +88,13 @@ def transfer(
     queue
         Have the workers of a server do it: high before normal before bulk.
     dry_run
-        Print the plan with its parts and what it is expected to cost, and do nothing.
+        Print the plan with its parts and what it is expected to cost, and do nothing. Refused where the destination is
+        certain to fail: its bucket is missing, or the one object's place is taken.
     json_output
         Print the plan or the report as JSON on standard output.
     """
     from reelmill.errors import TransferIncomplete
+    from reelmill.transfer.beginning import refuse_foreseen
     from reelmill.transfer.failing import refuse_incomplete
     from reelmill.transfer.job import accept_transfer  # boto3 takes its time to load
     from reelmill.transfer.plan import plan_transfer
@@ -103,6 +105,7 @@ def transfer(
         return _submit(accepted.portable(), queue, json_output=json_output)
     planned = plan_transfer(accepted)
     if dry_run:
+        refuse_foreseen(accepted, planned)
         if json_output:
             print(json.dumps(plan_as_json(planned), indent=2))
         else:

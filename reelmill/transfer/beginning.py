@@ -14,7 +14,7 @@ from reelmill.storage.ledger import Note
 from reelmill.storage.local import DRAFT_PREFIX
 from reelmill.storage.local_ranges import explained_file, make_hollow, new_draft
 from reelmill.storage.location import Location, S3Location
-from reelmill.storage.s3 import S3Store
+from reelmill.storage.s3 import S3Store, refuse_missing_bucket
 from reelmill.storage.s3_objects import begin_copy, stored_parts
 from reelmill.storage.s3_upload import Upload, abort_upload
 from reelmill.storage.store import leaves_to_sweep
@@ -23,7 +23,7 @@ from reelmill.transfer.ends import SourceFile, file_md5, is_there, kept_of, look
 from reelmill.transfer.job import AcceptedTransfer
 from reelmill.transfer.ledger import Beginning, Ledger, PartRecord, object_name
 from reelmill.transfer.parts import StreamRates, count_parts, part_of
-from reelmill.transfer.plan import ObjectPlan, in_one_store, part_bytes_for
+from reelmill.transfer.plan import ObjectPlan, TransferPlan, in_one_store, part_bytes_for
 
 _CLOCKS_STEP_S = 5.0
 _log = logging.getLogger(__name__)
@@ -67,6 +67,18 @@ def needs_copy(source: SourceFile, destination: Location, *, replaces: bool) -> 
             f"destination: {destination} is there already with another content; --replace replaces it"
         )
     return not found
+
+
+def refuse_foreseen(accepted: AcceptedTransfer, plan: TransferPlan) -> None:
+    """Raise what is certain to end the transfer at its destination, of what a request or two can tell.
+
+    BucketNotFound, and OutputCollision where it is one object.
+    """
+    if isinstance(accepted.destination, S3Location):
+        refuse_missing_bucket(accepted.destination)
+    if not accepted.job.recursive:
+        [planned] = plan.objects
+        needs_copy(look_at_source(planned.source), planned.destination, replaces=accepted.job.replace)
 
 
 def _begin(

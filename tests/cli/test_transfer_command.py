@@ -75,6 +75,17 @@ def test_refusal_is_one_line_and_exit_code_2(stores: Stores, source: S3Location,
     assert error["error"]["code"] == "InvalidParameter"
 
 
+def test_dry_run_refuses_what_is_certain_to_fail(stores: Stores, source: S3Location, far: S3Location):
+    stores.put(source / "a", b"ours")
+    stores.put(far / "a", b"theirs")
+    _, told = run(stores, source / "a", far / "a", "--dry-run", exit_code=2)
+    assert told.startswith("error: OutputCollision: ")
+    for missing in (["s3+far://nowhere-at-all/a"], ["s3+far://nowhere-at-all", "--recursive"]):
+        _, told = run(stores, source / "a" if len(missing) == 1 else source, *missing, "--dry-run", exit_code=2)
+        assert told.startswith("error: BucketNotFound: ")
+    run(stores, source / "a", far / "a", "--dry-run", "--replace")
+
+
 def test_object_that_failed_alone_is_named_and_the_exit_code_says_so(
     stores: Stores, source: S3Location, far: S3Location
 ):
