@@ -7,6 +7,7 @@ from prefect.artifacts import create_table_artifact
 from prefect.cache_policies import NO_CACHE
 from prefect.runtime import task_run
 
+from reelmill.transfer.batch import Batch, Done, do_batch
 from reelmill.transfer.copying import Begun
 from reelmill.transfer.cost import cost_text
 from reelmill.transfer.finishing import finish_object
@@ -14,7 +15,6 @@ from reelmill.transfer.job import AcceptedTransfer
 from reelmill.transfer.ledger import Ledger, PartRecord
 from reelmill.transfer.plan import TransferPlan, plan_transfer
 from reelmill.transfer.report import ObjectReport, Proof, TransferReport
-from reelmill.transfer.running import Batch, Done, do_batch
 from tasks import s3_credentials as s3_credentials
 from tasks.retrying import RETRY
 
