@@ -65,6 +65,15 @@ def test_lease_that_somebody_else_took_is_lost(server: S3Server, lease: S3Locati
     assert is_held(lease), "what is theirs was taken away"
 
 
+def test_holder_knows_at_once_whether_it_is_still_the_one(server: S3Server, lease: S3Location):
+    """Also between two beats, by the first of which it would be told."""
+    with held_lease(lease, on_lost=lambda: None) as holds:
+        assert holds()
+        take_over(server, lease)
+        assert not holds()
+    assert is_held(lease)
+
+
 def test_young_lease_of_another_machine_is_respected(server: S3Server, lease: S3Location):
     put(server, lease, ELSEWHERE)
     with pytest.raises(JobRunning, match="another"), held_lease(lease, on_lost=lambda: None):

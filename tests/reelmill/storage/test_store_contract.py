@@ -147,7 +147,8 @@ def test_removing_what_is_not_there_is_no_error(store: Store):
 
 
 def test_lock_has_one_holder_at_a_time(store: Store):
-    with store.lock("lock", on_lost=lambda: None):
+    with store.lock("lock", on_lost=lambda: None) as holds:
+        assert holds()
         assert store.is_locked("lock")
         with pytest.raises(JobRunning), store.lock("lock", on_lost=lambda: None):
             pass

@@ -15,11 +15,13 @@ from reelmill.errors import (
     NotEnoughSpace,
     PathEscape,
     ReelmillError,
+    SourceArchived,
     SourceNotFound,
     StoreAccessDenied,
     StoreFailed,
     StoreThrottled,
     StoreUnreachable,
+    UploadGone,
     UriSchemeNotAllowed,
     WrongRegion,
 )
@@ -107,6 +109,8 @@ def test_server_error_that_passes_is_no_error(clip: S3Location, ministack: S3Ser
         ("SomethingNew", 403, StoreAccessDenied),
         ("SlowDown", 503, StoreThrottled),
         ("SomethingNew", 502, StoreFailed),
+        ("InvalidObjectState", 403, SourceArchived),
+        ("NoSuchUpload", 404, UploadGone),
     ],
 )
 def test_code_of_the_store_names_the_error(code: str, status: int, kind: type[ReelmillError]):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -134,6 +135,22 @@ def test_object_that_cannot_be_read_as_it_is_holds_up_no_other(
     monkeypatch.setattr(small, "look_at_source", refuse)
     report = transfer(several, far, recursive=True)
     assert (failed(report), report.copied) == (expected, 7)
+
+
+def test_metadata_that_no_request_can_hold_holds_up_no_other(
+    stores: Stores, several: S3Location, far: S3Location, monkeypatch: pytest.MonkeyPatch
+):
+    """Some clients write metadata that is not ASCII, which boto3 lets nobody send."""
+    look = small.look_at_source
+
+    def add_metadata(location: S3Location) -> Any:
+        found = look(location)
+        return replace(found, facts=replace(found.facts, metadata={"title": "ü"})) if location.name == "4" else found
+
+    monkeypatch.setattr(small, "look_at_source", add_metadata)
+    report = transfer(several, far, recursive=True)
+    assert (failed(report), report.copied) == ({"4": "InvalidParameter"}, 7)
+    assert "ASCII" in report.failed[0].message
 
 
 def test_refusals_without_end_end_the_transfer(
