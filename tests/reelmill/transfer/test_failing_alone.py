@@ -145,7 +145,10 @@ def test_metadata_that_no_request_can_hold_holds_up_no_other(
 
     def add_metadata(location: S3Location) -> Any:
         found = look(location)
-        return replace(found, facts=replace(found.facts, metadata={"title": "ü"})) if location.name == "4" else found
+        if location.name != "4":
+            return found
+        assert found.facts is not None
+        return replace(found, facts=replace(found.facts, metadata={"title": "ü"}))
 
     monkeypatch.setattr(small, "look_at_source", add_metadata)
     report = transfer(several, far, recursive=True)
