@@ -10,6 +10,7 @@ from cyclopts import Parameter
 from rich.console import Console
 from rich.table import Table
 
+from cli.console import plain_console
 from reelmill.cleaning import Leftover, find_leftovers, sweep
 from reelmill.settings import settings
 from reelmill.storage.location import parse_location
@@ -47,15 +48,15 @@ def clean(
         ]
         print(json.dumps(listed, indent=2))
         return 0
-    _show(Console(), found, swept)
+    _show(plain_console(), found, swept)
     if found and not delete:
-        Console().print("nothing was removed; `--delete` removes it", highlight=False)
+        plain_console().print("nothing was removed; `--delete` removes it")
     return 0
 
 
 def _show(console: Console, found: list[Leftover], swept: list[bool]) -> None:
     if not found:
-        console.print("nothing was left behind", highlight=False)
+        console.print("nothing was left behind")
         return
     table = Table("what", "where", "untouched for", "size", "")
     for each, removed in zip(found, swept, strict=True):

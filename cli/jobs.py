@@ -8,9 +8,9 @@ from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from cyclopts import App, Parameter
-from rich.console import Console
 from rich.table import Table
 
+from cli.console import plain_console
 from cli.prefect_server import has_server, refuse_without_server
 from reelmill.errors import CatalogFailed, InvalidParameter, RunNotFound, one_line
 
@@ -64,7 +64,7 @@ def list_jobs(
         table.add_column(name, no_wrap=True, min_width=width)
     for row in rows:
         table.add_row(*row)
-    Console().print(table if told else "no jobs")
+    plain_console().print(table if told else "no jobs")
     return 0
 
 

@@ -170,6 +170,11 @@ def test_dry_run_prints_the_plan_and_every_command_and_writes_nothing(here: Comm
     assert_nothing_written(tmp_path)
 
 
+def test_plan_shows_brackets_in_a_name_as_they_stand(here: Command, short_clip: Path):
+    stdout, _ = here("plan", str(short_clip), "--name", "talk [intro] [bold]")
+    assert "talk [intro] [bold].mp4" in stdout
+
+
 def test_dry_run_shows_what_is_laid_over_the_picture(here: Command, clip: Path, tmp_path: Path):
     image, lines = tmp_path / "logo.png", srt_file(tmp_path, ("00:00:01,000", "00:00:02,000", "Hello"))
     run_ffmpeg("-f", "lavfi", "-i", "color=red:s=8x8", "-frames:v", "1", image)
