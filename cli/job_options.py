@@ -16,6 +16,7 @@ from reelmill.formats import FormatName
 from reelmill.job import Clip, DamagePolicy, Following, TranscodeJob
 
 _FORMAT = Parameter(name=["--format", "-f"], negative="", consume_multiple=False)
+_CLIP_OF = Parameter(negative="", consume_multiple=False, allow_leading_hyphen=True)  # `-` and `-1:05` are clips, too
 
 
 @Parameter(name="*")
@@ -78,9 +79,9 @@ class JobOptions:
     watermark: str | None = None
     watermark_text: str | None = None
     burn_subtitles: str | None = None
-    clip: str | None = None
+    clip: Annotated[str | None, _CLIP_OF] = None
     append: Annotated[tuple[str, ...], Parameter(negative="", consume_multiple=False)] = ()
-    append_clip: Annotated[tuple[str, ...], Parameter(negative="", consume_multiple=False)] = ()
+    append_clip: Annotated[tuple[str, ...], _CLIP_OF] = ()
     copy_when_fits: Annotated[bool, Parameter(negative="")] = False
     replace: Annotated[bool, Parameter(negative="")] = False
 

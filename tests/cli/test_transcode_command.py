@@ -170,6 +170,12 @@ def test_dry_run_prints_the_plan_and_every_command_and_writes_nothing(here: Comm
     assert_nothing_written(tmp_path)
 
 
+def test_clip_may_begin_with_its_hyphen(here: Command, short_clip: Path):
+    appended = ("--append", str(short_clip), "--append-clip", "-", "--append", str(short_clip), "--append-clip", "1.5-")
+    stdout, _ = here("plan", str(short_clip), "--clip", "-0:01", *appended, "--json")
+    assert json.loads(stdout)["source_frames"] == 25 + 50 + 12
+
+
 def test_plan_shows_brackets_in_a_name_as_they_stand(here: Command, short_clip: Path):
     stdout, _ = here("plan", str(short_clip), "--name", "talk [intro] [bold]")
     assert "talk [intro] [bold].mp4" in stdout
