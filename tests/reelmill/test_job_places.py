@@ -194,10 +194,18 @@ def test_malformed_address_is_refused_like_any_other(field: str, uri: str, clip:
 
 
 @pytest.mark.parametrize("field", ["source", "output"])
-@pytest.mark.parametrize("path", ["a\0b.mp4", "a\nb.mp4", "\0", "\n"])
-def test_path_with_nul_or_newline_is_refused(field: str, path: str, clip: Path, tmp_path: Path):
+@pytest.mark.parametrize(
+    ("path", "why"),
+    [
+        ("a\0b.mp4", "control character"), ("a\nb.mp4", "newline"), ("\0", "control"), ("\n", "newline"),
+        (os.fsdecode(b"\xff.mp4"), "not UTF-8"), ("ü" * 128, "the 255 bytes of a name"), ("ü/" * 2000, "4000 bytes"),
+    ],
+)  # fmt: skip
+def test_path_that_no_file_should_have_is_refused(field: str, path: str, why: str, clip: Path, tmp_path: Path):
     fields = {"source": str(clip), "output": str(tmp_path / "out"), field: path}
-    assert field in refusal(InvalidUri, **fields)
+    message = refusal(InvalidUri, **fields)
+    assert field in message
+    assert why in message
 
 
 def test_empty_source_is_refused(tmp_path: Path):
