@@ -86,7 +86,8 @@ class JobOptions:
     replace: Annotated[bool, Parameter(negative="")] = False
 
     def job(self, source: str) -> TranscodeJob:
-        """Return the job that makes this of a source."""
+        """Return the job that makes this of a source. Raises InvalidParameter."""
+        self._refuse_empty()
         return TranscodeJob(
             source=source, formats=self.format, profile=self.profile, output=self.output, name=self.name,
             segment_s=self.segment_seconds, workers=self.workers, budget=self.budget, damage=self.damage,
@@ -96,6 +97,12 @@ class JobOptions:
             copy_when_fits=self.copy_when_fits,
             replace=self.replace,
         )  # fmt: skip
+
+    def _refuse_empty(self) -> None:
+        """Refuse an option without a value, as a shell makes of a variable that is not set."""
+        for name, value in vars(self).items():
+            if value == "":
+                raise InvalidParameter(f"--{name.replace('_', '-')}: is empty; allowed: a value, or no such option")
 
     def _following(self) -> Iterator[Following]:
         if len(self.append_clip) > len(self.append):

@@ -230,6 +230,9 @@ def test_version_and_help_are_printed(offline: Command, here: Command):
         (("{clip}", "-o", "{folder}"), "OutputCollision"),
         (("{clip}", "-p", "nobody"), "InvalidProfile"),
         (("{clip}", "-p", "/etc/hostname"), "InvalidProfile"),
+        (("{clip}", "-p", ""), "InvalidParameter"),
+        (("{clip}", "-o", ""), "InvalidParameter"),
+        (("{clip}", "--watermark-text", ""), "InvalidParameter"),
         (("/etc/hostname", "--name", "x"), "MediaUnreadable"),
     ],
 )
