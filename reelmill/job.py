@@ -169,7 +169,10 @@ class TranscodeJob(BaseModel):
         name = self.name if self.name is not None else PurePosixPath(self.source).stem
         bad = not name or name in (".", "..") or "/" in name or "\\" in name or not is_printable(name)
         if bad or len(name.encode()) > _LONGEST_NAME:
-            raise PathEscape(f"name: {name[:100]!r} is not a plain file name of at most {_LONGEST_NAME} bytes")
+            refused = f"{name[:100]!r} is not a plain file name of at most {_LONGEST_NAME} bytes"
+            if self.name is None:
+                raise PathEscape(f"source: the results would be named after it, and {refused}; --name is another")
+            raise PathEscape(f"name: {refused}")
         return name
 
 

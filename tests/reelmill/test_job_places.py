@@ -35,6 +35,14 @@ def test_name_that_is_not_a_plain_file_name_is_refused(name: str, clip: Path, tm
     assert "name" in refusal(PathEscape, source=str(clip), output=str(tmp_path / "out"), name=name)
 
 
+def test_source_whose_name_the_results_can_not_have_wants_another_for_them(clip: Path, tmp_path: Path):
+    source = str(shutil.copy(clip, tmp_path / f"{'ü' * 124}.mp4"))
+    message = refusal(PathEscape, source=source, output=str(tmp_path / "out"))
+    assert message.startswith("source: the results would be named after it")
+    assert "--name" in message
+    assert accept_job(TranscodeJob(source=source, output=str(tmp_path / "out"), name="short"))
+
+
 @pytest.mark.parametrize("name", ["a\nb", "\ud800"], ids=["newline", "no_text"])
 def test_name_that_is_no_line_of_text_is_refused(name: str, clip: Path, tmp_path: Path):
     with pytest.raises(JobRejected):
