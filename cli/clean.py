@@ -11,9 +11,8 @@ from rich.console import Console
 from rich.table import Table
 
 from cli.console import plain_console
+from cli.places import result_places
 from reelmill.cleaning import Leftover, find_leftovers, sweep
-from reelmill.settings import settings
-from reelmill.storage.location import parse_location
 
 
 def clean(
@@ -37,9 +36,7 @@ def clean(
     json_output
         Print the list as JSON on standard output.
     """
-    root = settings().output_root
-    places = [parse_location(each, "outputs", root) for each in outputs or filter(None, [root])]
-    found = list(find_leftovers(older_than_hours * 3600, places))
+    found = list(find_leftovers(older_than_hours * 3600, result_places(outputs)))
     swept = [sweep(each) for each in found] if delete else [False for _ in found]
     if json_output:
         listed = [
