@@ -89,19 +89,10 @@ def show(run: str, /, *, json_output: _Json = False) -> int:
     if json_output:
         print(json.dumps(told | {"attempts": attempts}, indent=2))
         return 0
-    asked = told.pop("parameters", {}).get("job", {})
-    for name, value in told.items():
-        if name == "error" and value:
-            value = f"{value['code']}: {value['message']}"
-        if value not in (None, ""):
-            _say(name.removesuffix("_s"), f"{value}{' s' if name == 'took_s' else ''}")
-    for name, value in asked.items():
-        if name not in told:
-            _say(name, ", ".join(value) if isinstance(value, list) else value)
     from cli.catalog_view import result_lines
+    from cli.job_view import job_lines, print_lines
 
-    for name, value in result_lines(attempts[0]) if attempts else ():
-        _say(name, value)
+    print_lines([*job_lines(told), *(result_lines(attempts[0]) if attempts else ())])
     return 0
 
 
@@ -161,10 +152,6 @@ def _do(runs: tuple[str, ...], act: Callable[[SyncPrefectClient, FlowRun], tuple
             print(f"{found.id}: {said}")
             code = code if is_done else 1
     return code
-
-
-def _say(name: str, value: object) -> None:
-    print(f"{name:<10}{value}")
 
 
 def _live_jobs(states: tuple[StateName, ...], limit: int, past: list[dict[str, Any]]) -> list[dict[str, Any]]:
