@@ -191,7 +191,7 @@ def open_workspace(
             except BaseException as error:
                 lost_anyway = isinstance(error, MediaDamaged | SourceChanged)
                 kept_anyway = isinstance(error, BudgetExceeded)
-                if lost_anyway or not (kept_anyway or _keeps_unfinished(place)):
+                if lost_anyway or not (kept_anyway or keeps_unfinished()):
                     workspace.remove()
                 raise
     finally:
@@ -200,9 +200,10 @@ def open_workspace(
                 place.rmdir()
 
 
-def _keeps_unfinished(place: Location) -> bool:
+def keeps_unfinished() -> bool:
+    """Whether the finished pieces of a job that failed are kept for its next run."""
     wanted = settings().keep_unfinished
-    return wanted if wanted is not None else not isinstance(place, S3Location)
+    return wanted if wanted is not None else not isinstance(work_location(), S3Location)
 
 
 @contextmanager
