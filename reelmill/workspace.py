@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import uuid
 from collections.abc import Callable, Generator
@@ -18,6 +19,7 @@ from reelmill.errors import (
     MediaDamaged,
     NotEnoughSpace,
     SourceChanged,
+    StoreAccessDenied,
     StoreConflict,
     StoreFailed,
 )
@@ -230,9 +232,12 @@ def _cache(place: Location, job_key: str) -> Generator[Path]:
 def refuse_full_disk(plan: Plan, output: Location) -> None:
     """Raise NotEnoughSpace when the pieces or the outputs are not expected to fit on this machine's disks.
 
+    StoreAccessDenied when nothing can be written where the outputs go.
     What a given bit rate needs is known; of anything else the size of the source is taken. What goes to a bucket is
     written beside the pieces first.
     """
+    if isinstance(output, Path):
+        _refuse_unwritable(output)
     sources_bytes = sum(each.size_bytes for each in plan.sources)
     rendition_bytes = {
         each.id: int(each.bitrate_bps * plan.used_s / 8) if each.bitrate_bps else sources_bytes for each in plan.video
@@ -252,6 +257,13 @@ def refuse_full_disk(plan: Plan, output: Location) -> None:
         free = shutil.disk_usage(_existing(folder)).free
         if free < on_this_disk:
             raise NotEnoughSpace(f"{free >> 20} MiB are free for some {on_this_disk >> 20} MiB of {folder.name}")
+
+
+def _refuse_unwritable(output: Path) -> None:
+    above = _existing(output)
+    holds_files = above.is_dir() and shutil.disk_usage(above).total > 0  # /proc says that all may write there
+    if not (holds_files and os.access(above, os.W_OK | os.X_OK)):
+        raise StoreAccessDenied(f"output: nothing can be written to {above}")
 
 
 def _existing(folder: Path) -> Path:

@@ -230,6 +230,8 @@ def test_version_and_help_are_printed(offline: Command, here: Command):
         (("{clip}", "-o", "{folder}"), "OutputCollision"),
         (("{clip}", "-p", "nobody"), "InvalidProfile"),
         (("{clip}", "-p", "/etc/hostname"), "InvalidProfile"),
+        (("{clip}", "-o", "/proc/x"), "StoreAccessDenied"),
+        (("{clip}", "-o", "/etc/hostname/x"), "StoreAccessDenied"),
         (("{clip}", "-p", ""), "InvalidParameter"),
         (("{clip}", "-o", ""), "InvalidParameter"),
         (("{clip}", "--watermark-text", ""), "InvalidParameter"),
