@@ -6,9 +6,8 @@ import sys
 
 from cyclopts import App
 
+from cli.places import result_places
 from reelmill.errors import InvalidParameter
-from reelmill.settings import settings
-from reelmill.storage.location import parse_location
 
 app = App(name="catalog", help="Keep the catalog of jobs.")
 
@@ -23,8 +22,7 @@ def rebuild(*outputs: str) -> int:
         Folders or s3://bucket/prefix addresses of results, or of folders with results; REELMILL_OUTPUT_ROOT when not
         given.
     """
-    root = settings().output_root
-    places = [parse_location(each, "outputs", root) for each in outputs or filter(None, [root])]
+    places = result_places(outputs)
     if not places:
         raise InvalidParameter("OUTPUT: there is none to read; REELMILL_OUTPUT_ROOT is not set either")
     from reelmill.catalog.rebuilding import rebuild as read_manifests  # SQLAlchemy takes its time to load

@@ -10,9 +10,9 @@ from cyclopts import Parameter
 from rich.console import Console
 from rich.table import Table
 
+from cli.console import plain_console
+from cli.places import result_places
 from reelmill.cleaning import Leftover, find_leftovers, sweep
-from reelmill.settings import settings
-from reelmill.storage.location import parse_location
 
 
 def clean(
@@ -36,9 +36,7 @@ def clean(
     json_output
         Print the list as JSON on standard output.
     """
-    root = settings().output_root
-    places = [parse_location(each, "outputs", root) for each in outputs or filter(None, [root])]
-    found = list(find_leftovers(older_than_hours * 3600, places))
+    found = list(find_leftovers(older_than_hours * 3600, result_places(outputs)))
     swept = [sweep(each) for each in found] if delete else [False for _ in found]
     if json_output:
         listed = [
@@ -47,15 +45,15 @@ def clean(
         ]
         print(json.dumps(listed, indent=2))
         return 0
-    _show(Console(), found, swept)
+    _show(plain_console(), found, swept)
     if found and not delete:
-        Console().print("nothing was removed; `--delete` removes it", highlight=False)
+        plain_console().print("nothing was removed; `--delete` removes it")
     return 0
 
 
 def _show(console: Console, found: list[Leftover], swept: list[bool]) -> None:
     if not found:
-        console.print("nothing was left behind", highlight=False)
+        console.print("nothing was left behind")
         return
     table = Table("what", "where", "untouched for", "size", "")
     for each, removed in zip(found, swept, strict=True):

@@ -16,6 +16,7 @@ from reelmill.formats import FormatName
 from reelmill.job import Clip, DamagePolicy, Following, TranscodeJob
 
 _FORMAT = Parameter(name=["--format", "-f"], negative="", consume_multiple=False)
+_CLIP_OF = Parameter(negative="", consume_multiple=False, allow_leading_hyphen=True)  # `-` and `-1:05` are clips, too
 
 
 @Parameter(name="*")
@@ -78,14 +79,15 @@ class JobOptions:
     watermark: str | None = None
     watermark_text: str | None = None
     burn_subtitles: str | None = None
-    clip: str | None = None
+    clip: Annotated[str | None, _CLIP_OF] = None
     append: Annotated[tuple[str, ...], Parameter(negative="", consume_multiple=False)] = ()
-    append_clip: Annotated[tuple[str, ...], Parameter(negative="", consume_multiple=False)] = ()
+    append_clip: Annotated[tuple[str, ...], _CLIP_OF] = ()
     copy_when_fits: Annotated[bool, Parameter(negative="")] = False
     replace: Annotated[bool, Parameter(negative="")] = False
 
     def job(self, source: str) -> TranscodeJob:
-        """Return the job that makes this of a source."""
+        """Return the job that makes this of a source. Raises InvalidParameter."""
+        self._refuse_empty()
         return TranscodeJob(
             source=source, formats=self.format, profile=self.profile, output=self.output, name=self.name,
             segment_s=self.segment_seconds, workers=self.workers, budget=self.budget, damage=self.damage,
@@ -95,6 +97,12 @@ class JobOptions:
             copy_when_fits=self.copy_when_fits,
             replace=self.replace,
         )  # fmt: skip
+
+    def _refuse_empty(self) -> None:
+        """Refuse an option without a value, as a shell makes of a variable that is not set."""
+        for name, value in vars(self).items():
+            if value == "":
+                raise InvalidParameter(f"--{name.replace('_', '-')}: is empty; allowed: a value, or no such option")
 
     def _following(self) -> Iterator[Following]:
         if len(self.append_clip) > len(self.append):

@@ -8,9 +8,9 @@ from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from cyclopts import App, Parameter
-from rich.console import Console
 from rich.table import Table
 
+from cli.console import plain_console
 from cli.prefect_server import has_server, refuse_without_server
 from reelmill.errors import CatalogFailed, InvalidParameter, RunNotFound, one_line
 
@@ -64,7 +64,7 @@ def list_jobs(
         table.add_column(name, no_wrap=True, min_width=width)
     for row in rows:
         table.add_row(*row)
-    Console().print(table if told else "no jobs")
+    plain_console().print(table if told else "no jobs")
     return 0
 
 
@@ -89,19 +89,10 @@ def show(run: str, /, *, json_output: _Json = False) -> int:
     if json_output:
         print(json.dumps(told | {"attempts": attempts}, indent=2))
         return 0
-    asked = told.pop("parameters", {}).get("job", {})
-    for name, value in told.items():
-        if name == "error" and value:
-            value = f"{value['code']}: {value['message']}"
-        if value not in (None, ""):
-            _say(name.removesuffix("_s"), f"{value}{' s' if name == 'took_s' else ''}")
-    for name, value in asked.items():
-        if name not in told:
-            _say(name, ", ".join(value) if isinstance(value, list) else value)
     from cli.catalog_view import result_lines
+    from cli.job_view import job_lines, print_lines
 
-    for name, value in result_lines(attempts[0]) if attempts else ():
-        _say(name, value)
+    print_lines([*job_lines(told), *(result_lines(attempts[0]) if attempts else ())])
     return 0
 
 
@@ -163,10 +154,6 @@ def _do(runs: tuple[str, ...], act: Callable[[SyncPrefectClient, FlowRun], tuple
             print(f"{found.id}: {said}")
             code = code if is_done else 1
     return code
-
-
-def _say(name: str, value: object) -> None:
-    print(f"{name:<10}{value}")
 
 
 def _live_jobs(states: tuple[StateName, ...], limit: int, past: list[dict[str, Any]]) -> list[dict[str, Any]]:

@@ -7,6 +7,9 @@ from __future__ import annotations
 
 import gc
 import json
+import os
+import select
+import signal
 import sys
 from typing import NoReturn
 
@@ -31,11 +34,25 @@ for _path in (
 ):  # fmt: skip
     _module, _, _what = _path.partition(":")
     app.command(f"cli.{_path}", name=_module if _what == "app" else _what)
-_INTERRUPTED = 130
+_INTERRUPTED = 128 + signal.SIGINT
+_UNREAD = 128 + signal.SIGPIPE
 
 
 def main() -> NoReturn:
-    """Run the command line; errors that were expected are one line and a stable exit code."""
+    """Run the command line and end with its exit code; in silence when who reads it, as `head`, has gone."""
+    try:
+        code = _run()
+        sys.stdout.flush()
+    except BrokenPipeError:
+        if not _is_unread():
+            raise
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # for what is left in its buffer
+        code = _UNREAD
+    sys.exit(code)
+
+
+def _run() -> int:
+    """Run the command line; errors that were expected are one line and a stable exit code, which comes back."""
     if len(sys.argv) < 2 or sys.argv[1] in ("-h", "--help"):
         list(map(app.__getitem__, app))  # loaded, each has its line of help
     try:
@@ -54,7 +71,14 @@ def main() -> NoReturn:
     except KeyboardInterrupt:
         _report("JobCancelled", "interrupted; what is kept of it, the same command takes up again")
         code = _INTERRUPTED
-    sys.exit(code)
+    return code
+
+
+def _is_unread() -> bool:
+    """Whether standard output is a pipe that nobody reads any more: another one may have broken."""
+    state = select.poll()
+    state.register(sys.stdout, 0)  # what is wrong with it is told unasked
+    return bool(state.poll(0))
 
 
 def _explained(error: ValidationError) -> str:

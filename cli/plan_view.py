@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from rich.console import Console
-from rich.markup import escape
 from rich.table import Table
+from rich.text import Text
 
 from reelmill.cost.estimate import Estimate
 from reelmill.cost.prices import amount_of, money_text, seconds_of
@@ -37,7 +37,7 @@ def print_plan(console: Console, plan: Plan, estimate: Estimate) -> None:
     length = f"{float(source.used_s):.3f} s"
     if source.clip is not None:
         length += f" from {float(source.clip.start_s):.3f} s on"
-    console.print(f"[bold]{escape(source.name)}[/bold]: {source.demuxer}, {length}, {frames}")
+    console.print(Text.assemble((source.name, "bold"), f": {source.demuxer}, {length}, {frames}"))
     video = sum(each.codec != "copy" for each in plan.video)
     encoded = sum(not each.copies for each in plan.tracks if each.kind == "audio")
     console.print(
@@ -47,17 +47,17 @@ def print_plan(console: Console, plan: Plan, estimate: Estimate) -> None:
     console.print(_renditions(plan))
     console.print(_outputs(plan))
     for reason in plan.reasons:
-        console.print(f"- {reason}", highlight=False, markup=False)
+        console.print(f"- {reason}")
     for warning in plan.warnings:
-        console.print(f"[yellow]warning:[/yellow] {escape(warning)}", highlight=False)
+        console.print(Text.assemble(("warning:", "yellow"), f" {warning}"))
     _print_estimate(console, estimate)
 
 
 def print_commands(console: Console, plan: Plan, output: Location) -> None:
     """Print every command, ready to be pasted into a shell."""
     for name, argv in commands_of(plan, *_folders(plan, output)):
-        console.print(f"\n[dim]# {name}[/dim]", highlight=False)
-        console.print(shlex.join(argv), highlight=False, markup=False, emoji=False, soft_wrap=True)
+        console.print(f"\n# {name}", style="dim")
+        console.print(shlex.join(argv), soft_wrap=True)
 
 
 def _print_estimate(console: Console, estimate: Estimate) -> None:
@@ -74,9 +74,9 @@ def _print_estimate(console: Console, estimate: Estimate) -> None:
         total = f"{money_text(estimate.nanos, prices.currency)} for {seconds}{moved}{stored}"
     else:
         total = f"{seconds}; no price is set"
-    console.print(f"expected: {total}", highlight=False)
+    console.print(f"expected: {total}")
     if estimate.by_defaults:
-        console.print(f"[yellow]no measured speed:[/yellow] {', '.join(estimate.by_defaults)}", highlight=False)
+        console.print(Text.assemble(("no measured speed:", "yellow"), f" {', '.join(estimate.by_defaults)}"))
 
 
 def _estimate_as_json(estimate: Estimate) -> dict[str, Any]:

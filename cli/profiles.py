@@ -7,9 +7,9 @@ from typing import Annotated
 
 import yaml
 from cyclopts import App, Parameter
-from rich.console import Console
 from rich.table import Table
 
+from cli.console import plain_console
 from reelmill.profiles.loading import builtin_profiles, load_profile
 
 app = App(name="profiles", help="List, show and validate profiles.")
@@ -21,7 +21,7 @@ def list_profiles() -> int:
     table = Table("name", "formats", "description", box=None, pad_edge=False)
     for profile in builtin_profiles().values():
         table.add_row(profile.name, ", ".join(profile.formats), profile.description)
-    Console().print(table)
+    plain_console().print(table)
     return 0
 
 

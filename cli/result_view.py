@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from rich.console import Console
-from rich.markup import escape
 from rich.table import Table
+from rich.text import Text
 
 from reelmill.manifest import FILE_NAME, Manifest
 from reelmill.storage.location import Location
@@ -23,31 +23,29 @@ def print_result(console: Console, manifest: Manifest, output: Location) -> None
         count = "1 picture" if len(each.times_s) == 1 else f"{len(each.times_s)} pictures"
         files = f" in {len(each.files)} files" if each.files else ""
         name = f"{each.file_name}/" if each.files else each.file_name
-        console.print(f"{name}: {count}{files}, {_size(each.size_bytes)}", highlight=False, markup=False)
+        console.print(f"{name}: {count}{files}, {_size(each.size_bytes)}")
     for rendition in manifest.renditions:
         if rendition.kind == "video" and rendition.segments:
             pieces = "1 segment" if rendition.segments == 1 else f"{rendition.segments} segments"
             kept = f", {rendition.reused_segments} kept from before" if rendition.reused_segments else ""
             console.print(
                 f"{rendition.id}: {rendition.frames:,} frames in {pieces}{kept}, {rendition.cpu_s:.1f} CPU seconds",
-                highlight=False,
             )
     for each in manifest.quality:
         console.print(
             f"{each.rendition}: VMAF {each.vmaf:.1f}, SSIM {each.ssim:.4f}, PSNR {each.psnr_db:.1f} dB; "
             f"worst VMAF {each.worst_vmaf:.1f} in segment {each.worst_segment} from {each.worst_start_s:.1f} s",
-            highlight=False,
         )
     if manifest.cost.runs:
-        console.print(f"cost: {manifest.cost.text}", highlight=False)
+        console.print(f"cost: {manifest.cost.text}")
     for each in manifest.outputs:
         for item in each.left_out:
-            console.print(f"left out of {each.file_name}: {item.what} ({item.reason})", highlight=False, markup=False)
+            console.print(f"left out of {each.file_name}: {item.what} ({item.reason})")
     for reason in manifest.reasons:
-        console.print(f"- {reason}", highlight=False, markup=False)
+        console.print(f"- {reason}")
     for warning in manifest.warnings:
-        console.print(f"[yellow]warning:[/yellow] {escape(warning)}", highlight=False)
-    console.print(f"results in {output}, what was checked in {output / FILE_NAME}", highlight=False, soft_wrap=True)
+        console.print(Text.assemble(("warning:", "yellow"), f" {warning}"))
+    console.print(f"results in {output}, what was checked in {output / FILE_NAME}", soft_wrap=True)
 
 
 def _size(size_bytes: int) -> str:

@@ -15,8 +15,8 @@ from types import FrameType
 from typing import Annotated
 
 from cyclopts import Parameter
-from rich.console import Console
 
+from cli.console import plain_console
 from cli.intake import takes_anything_in
 from cli.process_tree import adopt_orphans, end_descendants
 from cli.service_environment import ServiceOptions, project_folder, service_options
@@ -100,7 +100,7 @@ def _take(home: ServiceHome) -> int | None:
 def _run(home: ServiceHome, options: ServiceOptions, lock: int) -> int:
     """Have a keeper do everything, pass on what it says, and end with it. Nothing that it started is left."""
     adopt_orphans()  # for when the keeper is killed
-    console = Console(stderr=True, highlight=False, soft_wrap=True)
+    console = plain_console(stderr=True)
     with home.log("keeper").open("ab") as log:
         keeper = subprocess.Popen(
             [sys.executable, "-m", "cli.service_keeper", json.dumps(asdict(options))], pass_fds=[lock],
@@ -113,7 +113,7 @@ def _run(home: ServiceHome, options: ServiceOptions, lock: int) -> int:
             said = json.loads(line)
             error = said.get("error", error)
             if "step" in said:
-                console.print(said["step"])
+                console.print(said["step"], soft_wrap=True)
             if "ready" in said:
                 _tell_of(home.read())
                 console.print("^C stops it", style="dim")

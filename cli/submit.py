@@ -7,8 +7,8 @@ import sys
 from typing import TYPE_CHECKING, Annotated, Literal
 
 from cyclopts import Parameter
-from rich.console import Console
 
+from cli.console import plain_console
 from cli.job_options import JobOptions
 from cli.prefect_server import refuse_without_server
 from cli.result_view import print_result
@@ -78,14 +78,14 @@ def _wait_for(started: Started, *, json_output: bool) -> int:
 
     accepted, manifest = started.accepted, started.manifest
     if started.run is not None:
-        console = Console(stderr=True, highlight=False, soft_wrap=True)
+        console = plain_console(stderr=True)
         said = ""
 
         def show(state: str, progress: str) -> None:
             nonlocal said
             now = progress or f"{accepted.source.location.name}: {state.lower()}"
             if now != said:
-                console.print(now, markup=False)
+                console.print(now, soft_wrap=True)
             said = now
 
         with server_client() as client:
@@ -98,7 +98,7 @@ def _wait_for(started: Started, *, json_output: bool) -> int:
     if json_output:
         print(manifest.model_dump_json() if manifest else json.dumps({"output": str(accepted.output)}), flush=True)
     elif manifest is not None:
-        print_result(Console(), manifest, accepted.output)
+        print_result(plain_console(), manifest, accepted.output)
     else:
         print(f"finished; its result in {accepted.output} can't be seen from here")
     return 0

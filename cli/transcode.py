@@ -7,8 +7,8 @@ import sys
 from typing import Annotated
 
 from cyclopts import Parameter
-from rich.console import Console
 
+from cli.console import plain_console
 from cli.job_options import JobOptions
 from cli.plan_view import plan_as_json, print_commands, print_plan
 from cli.prefect_server import prefect_server
@@ -52,8 +52,8 @@ def transcode(
         if json_output:
             print(json.dumps(plan_as_json(planned, accepted.output, estimate), indent=2))
         else:
-            print_plan(Console(), planned, estimate)
-            print_commands(Console(), planned, accepted.output)
+            print_plan(plain_console(), planned, estimate)
+            print_commands(plain_console(), planned, accepted.output)
         return 0
     if manifest is None:
         manifest = _run(accepted, verbose=verbose)
@@ -62,7 +62,7 @@ def transcode(
     if json_output:
         print(manifest.model_dump_json(indent=2))
     else:
-        print_result(Console(), manifest, accepted.output)
+        print_result(plain_console(), manifest, accepted.output)
     return 0
 
 
@@ -87,7 +87,7 @@ def plan(
     if json_output:
         print(json.dumps(plan_as_json(planned, accepted.output, estimate), indent=2))
     else:
-        print_plan(Console(), planned, estimate)
+        print_plan(plain_console(), planned, estimate)
     return 0
 
 
@@ -115,5 +115,5 @@ def _run(accepted: AcceptedJob, *, verbose: bool) -> Manifest:
         from cli.progress_view import lasting_interrupt, shown_progress
         from flows.transcode_video import transcode_video
 
-        with shown_progress(Console(stderr=True)), lasting_interrupt():
+        with shown_progress(plain_console(stderr=True)), lasting_interrupt():
             return transcode_video(accepted.portable())

@@ -186,7 +186,7 @@ class BucketNotFound(JobRejected):
 
 
 class StoreAccessDenied(JobRejected):
-    """The object store does not allow this, or there are no credentials for it."""
+    """The object store, or the file system, does not allow this, or there are no credentials for the store."""
 
 
 class WrongRegion(JobRejected):

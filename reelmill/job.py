@@ -14,7 +14,7 @@ from reelmill.formats import FORMATS, FormatName
 from reelmill.forms import as_form
 from reelmill.profiles.loading import builtin_profiles
 from reelmill.profiles.profile import Profile
-from reelmill.settings import settings
+from reelmill.settings import MOST_WORKERS, settings
 from reelmill.storage.digests import content_key
 from reelmill.storage.location import Location, is_printable, parse_location, source_location
 
@@ -131,7 +131,7 @@ class TranscodeJob(BaseModel):
     workers: int | None = Field(
         default=None,
         description="How many ffmpeg run at once. When empty: one for each core",
-        json_schema_extra={"minimum": 1},
+        json_schema_extra={"minimum": 1, "maximum": MOST_WORKERS},
     )
     callback_url: str | None = Field(
         default=None,
@@ -169,7 +169,10 @@ class TranscodeJob(BaseModel):
         name = self.name if self.name is not None else PurePosixPath(self.source).stem
         bad = not name or name in (".", "..") or "/" in name or "\\" in name or not is_printable(name)
         if bad or len(name.encode()) > _LONGEST_NAME:
-            raise PathEscape(f"name: {name[:100]!r} is not a plain file name of at most {_LONGEST_NAME} bytes")
+            refused = f"{name[:100]!r} is not a plain file name of at most {_LONGEST_NAME} bytes"
+            if self.name is None:
+                raise PathEscape(f"source: the results would be named after it, and {refused}; --name is another")
+            raise PathEscape(f"name: {refused}")
         return name
 
 
@@ -180,8 +183,8 @@ def check_job(job: TranscodeJob, profile: Profile) -> tuple[FormatName, ...]:
         raise InvalidParameter(
             f"segment_s (--segment-seconds): {job.segment_s:g} is not allowed; allowed: {SHORTEST_SEGMENT_S} or more"
         )
-    if job.workers is not None and job.workers < 1:
-        raise InvalidParameter(f"workers: {job.workers} is not allowed; allowed: 1 or more")
+    if job.workers is not None and not 1 <= job.workers <= MOST_WORKERS:
+        raise InvalidParameter(f"workers: {job.workers} is not allowed; allowed: 1 to {MOST_WORKERS}")
     if job.budget is not None and job.budget <= 0:
         raise InvalidParameter(f"budget: {job.budget} is not allowed; allowed: more than 0")
     if len(formats) > settings().max_outputs:

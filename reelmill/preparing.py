@@ -119,9 +119,9 @@ def accept_job(job: TranscodeJob) -> AcceptedJob:
     formats = check_job(job, profile)
     check_formats(profile, formats)
     source, output = pin(job.source_location), job.output_location
+    open_store(output).stat(FILE_NAME)  # a bucket that isn't there, or a place that isn't ours, is said now, too
     if isinstance(output, Path) and output.exists() and not output.is_dir():
         raise OutputCollision(f"output: {output} is a file, not a folder")
-    open_store(output).stat(FILE_NAME)  # a bucket that isn't there or isn't ours is said now, too
     ffmpeg_version()  # a tool that is missing or too old is said now
     if job.source_size_bytes is not None and source.size_bytes != job.source_size_bytes:
         there = f"{source.size_bytes:,} of {job.source_size_bytes:,} bytes are there"

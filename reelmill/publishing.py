@@ -15,9 +15,13 @@ from reelmill.storage.at_once import at_once
 from reelmill.storage.location import Location
 from reelmill.storage.opening import open_store
 from reelmill.storage.store import Draft, Staged, Store, leaves_to_sweep
-from reelmill.workspace import Workspace, scratch_folder
+from reelmill.workspace import Workspace, keeps_unfinished, scratch_folder
 
 RESULT_FILE = "result.json"
+_WAYS_ON = (
+    "; the pieces are kept, and the same job goes on from them with another --output, or with --replace where another "
+    "job made it"
+)
 Whole = TypeVar("Whole", bound=Result)
 
 
@@ -122,7 +126,7 @@ def publish(
         at_once(draft.publish, staged)
         draft.seal(FILE_NAME, (manifest.model_dump_json(indent=2) + "\n").encode())
     except StoreConflict as error:
-        raise OutputCollision(str(error)) from error
+        raise OutputCollision(f"{error}{_WAYS_ON if keeps_unfinished() else ''}") from error
 
 
 def finished_result(kind: type[Whole], output: Location, job_key: str) -> Whole | None:

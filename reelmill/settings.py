@@ -25,6 +25,9 @@ from pydantic_settings import NoDecode, SettingsConfigDict
 from reelmill.fan_out_settings import FanOutSettings
 from reelmill.formats import FormatName
 
+MOST_WORKERS = 1024
+"""More than any machine has cores, and few enough to be started."""
+
 
 def _usable_cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
@@ -106,7 +109,11 @@ class Settings(FanOutSettings):
         description="Folder or `s3://bucket/prefix` that every output must be in, and the default for outputs; "
         "anywhere when unset",
     )
-    workers: PositiveInt = Field(default_factory=_usable_cores, description="ffmpeg processes at once on a machine")
+    workers: PositiveInt = Field(
+        default_factory=_usable_cores,
+        le=MOST_WORKERS,
+        description=f"ffmpeg processes at once on a machine, {MOST_WORKERS} at most",
+    )
     segment_s: PositiveFloat = Field(default=30.0, description="Length aimed at for a segment, in seconds")
     max_encode_tasks: PositiveInt = Field(
         default=1000, description="Most encode tasks of one job (segments x renditions)"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import uuid
 from collections.abc import Callable, Generator
@@ -18,6 +19,7 @@ from reelmill.errors import (
     MediaDamaged,
     NotEnoughSpace,
     SourceChanged,
+    StoreAccessDenied,
     StoreConflict,
     StoreFailed,
 )
@@ -191,7 +193,7 @@ def open_workspace(
             except BaseException as error:
                 lost_anyway = isinstance(error, MediaDamaged | SourceChanged)
                 kept_anyway = isinstance(error, BudgetExceeded)
-                if lost_anyway or not (kept_anyway or _keeps_unfinished(place)):
+                if lost_anyway or not (kept_anyway or keeps_unfinished()):
                     workspace.remove()
                 raise
     finally:
@@ -200,9 +202,10 @@ def open_workspace(
                 place.rmdir()
 
 
-def _keeps_unfinished(place: Location) -> bool:
+def keeps_unfinished() -> bool:
+    """Whether the finished pieces of a job that failed are kept for its next run."""
     wanted = settings().keep_unfinished
-    return wanted if wanted is not None else not isinstance(place, S3Location)
+    return wanted if wanted is not None else not isinstance(work_location(), S3Location)
 
 
 @contextmanager
@@ -229,9 +232,12 @@ def _cache(place: Location, job_key: str) -> Generator[Path]:
 def refuse_full_disk(plan: Plan, output: Location) -> None:
     """Raise NotEnoughSpace when the pieces or the outputs are not expected to fit on this machine's disks.
 
+    StoreAccessDenied when nothing can be written where the outputs go.
     What a given bit rate needs is known; of anything else the size of the source is taken. What goes to a bucket is
     written beside the pieces first.
     """
+    if isinstance(output, Path):
+        _refuse_unwritable(output)
     sources_bytes = sum(each.size_bytes for each in plan.sources)
     rendition_bytes = {
         each.id: int(each.bitrate_bps * plan.used_s / 8) if each.bitrate_bps else sources_bytes for each in plan.video
@@ -251,6 +257,13 @@ def refuse_full_disk(plan: Plan, output: Location) -> None:
         free = shutil.disk_usage(_existing(folder)).free
         if free < on_this_disk:
             raise NotEnoughSpace(f"{free >> 20} MiB are free for some {on_this_disk >> 20} MiB of {folder.name}")
+
+
+def _refuse_unwritable(output: Path) -> None:
+    above = _existing(output)
+    holds_files = above.is_dir() and shutil.disk_usage(above).total > 0  # /proc says that all may write there
+    if not (holds_files and os.access(above, os.W_OK | os.X_OK)):
+        raise StoreAccessDenied(f"output: nothing can be written to {above}")
 
 
 def _existing(folder: Path) -> Path:

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from stat import S_ISREG
 
-from reelmill.errors import JobRejected, JobRunning, NotEnoughSpace, StoreConflict, StoreFailed
+from reelmill.errors import JobRejected, JobRunning, NotEnoughSpace, StoreAccessDenied, StoreConflict, StoreFailed
 from reelmill.storage.digests import file_digest
 from reelmill.storage.store import Holds, ObjectStat, Staged, Store, Unpublished
 
@@ -32,6 +32,8 @@ class LocalStore:
             found = (self.location / key).stat()
         except (FileNotFoundError, NotADirectoryError):
             return None
+        except PermissionError as error:
+            raise StoreAccessDenied(f"{self.location} can't be looked into: {error.strerror}") from error
         return ObjectStat(key, found.st_size, f"{found.st_mtime_ns:x}-{found.st_size:x}", time.time() - found.st_mtime)
 
     def read(self, key: str, limit_bytes: int = 1 << 28) -> bytes | None:

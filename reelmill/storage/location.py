@@ -12,7 +12,9 @@ from pathlib import Path, PurePosixPath
 from reelmill.errors import BucketNotAllowed, InvalidKey, InvalidUri, PathEscape, UriSchemeNotAllowed
 from reelmill.settings import settings
 
-_LONGEST_PATH = 4000
+_LONGEST_PATH_BYTES = 4000
+_LONGEST_NAME_BYTES = 255
+"""Of a part of a path, on all file systems that matter: NAME_MAX."""
 _LONGEST_KEY_BYTES = 1024
 _BUCKET = re.compile(r"(?!\d+\.\d+\.\d+\.\d+$)[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]")
 """Bucket naming rules of the S3 user guide: 3 to 63 letters, digits, dots and hyphens, and not like an IP address."""
@@ -56,22 +58,19 @@ def parse_location(text: str, field: str, root: str | None = None) -> Location:
 
     Raises InvalidUri, InvalidKey, UriSchemeNotAllowed, BucketNotAllowed or PathEscape.
     """
-    if not text or not is_printable(text) or len(text) > _LONGEST_PATH:
-        if is_s3(text):
-            raise InvalidKey(
-                f"{field}: {text[:100]!r} has a control character, or more than {_LONGEST_PATH} characters"
-            )
-        raise InvalidUri(f"{field}: {text[:100]!r} is not a path")
+    if fault := _fault_of(text):
+        raise (InvalidKey if is_s3(text) else InvalidUri)(f"{field}: {text[:100]!r} {fault}")
     scheme, mark, rest = text.partition("://")
     if mark and is_s3(text):
         location = _s3_location(text, rest, field, scheme[len("s3+") :])
         return location if root is None else _inside_bucket(location, field, root)
     if mark and scheme.replace("+", "").isalnum():
         raise UriSchemeNotAllowed(f"{field}: {scheme.lower()}:// is not opened; allowed: a path, or s3://bucket/key")
+    if root is not None and is_s3(root):
+        return parse_location(f"{root.rstrip('/')}/{text.lstrip('/')}", field, root)
+    _refuse_long_names(text, field)
     if root is None:
         return Path(text)
-    if is_s3(root):
-        return parse_location(f"{root.rstrip('/')}/{text.lstrip('/')}", field, root)
     folder = Path(root).resolve()
     refuse_escape(folder / text, field, root)
     return (folder / text).resolve()
@@ -131,6 +130,25 @@ def is_s3(text: str) -> bool:
 def is_printable(text: str) -> bool:
     """Whether the text has no control characters, and none that UTF-8 can't hold."""
     return not any(each < " " or "\x7f" <= each < "\xa0" or "\ud800" <= each <= "\udfff" for each in text)
+
+
+def _fault_of(text: str) -> str | None:
+    """Say why neither a path nor a key can be this text; None where one could be."""
+    if not text:
+        return "is no address: it is empty"
+    if any("\ud800" <= each <= "\udfff" for each in text):
+        return "has bytes that are not UTF-8; give the file another name"
+    if not is_printable(text):
+        return "has a newline or another control character; give the file another name"
+    if len(text.encode()) > _LONGEST_PATH_BYTES:
+        return f"has more than {_LONGEST_PATH_BYTES} bytes"
+    return None
+
+
+def _refuse_long_names(path: str, field: str) -> None:
+    for name in path.split("/"):
+        if len(name.encode()) > _LONGEST_NAME_BYTES:
+            raise InvalidUri(f"{field}: {name[:100]!r} has more than the {_LONGEST_NAME_BYTES} bytes of a name")
 
 
 def _s3_location(text: str, rest: str, field: str, store: str) -> S3Location:

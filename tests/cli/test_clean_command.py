@@ -12,11 +12,13 @@ from typing import Any
 import pytest
 
 from cli.clean import clean
+from reelmill.errors import SourceNotFound
 from reelmill.settings import settings
 from reelmill.storage.location import Location, S3Location
 from reelmill.storage.opening import open_store
 from reelmill.storage.working import work_location
 from reelmill.workspace import open_workspace
+from tests.conftest import Set
 from tests.stores import new_bucket, using
 
 JOB, LIVE_JOB = "a" * 40, "b" * 40
@@ -28,7 +30,9 @@ KILLED: list[Any] = []
 @pytest.fixture(params=["folder", "bucket"])
 def output(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Location]:
     if request.param == "folder":
-        yield tmp_path / "results"
+        folder = tmp_path / "results"
+        folder.mkdir()
+        yield folder
         bury_the_killed()
         return
     server = request.getfixturevalue("ministack")
@@ -70,6 +74,13 @@ def make_older(folder: Path) -> None:
 
 def test_nothing_is_found_where_nothing_was_left(output: Location, capsys: pytest.CaptureFixture[str]):
     assert listed(capsys, str(output)) == []
+
+
+def test_folder_that_is_not_there_is_refused_unless_it_is_the_common_root(tmp_path: Path, set_to: Set):
+    with pytest.raises(SourceNotFound, match=f"there is no folder {tmp_path}/mistyped"):
+        clean(f"{tmp_path}/mistyped")
+    set_to(output_root=tmp_path / "not yet")
+    assert clean() == 0
 
 
 def test_what_is_young_is_left_alone(output: Location, capsys: pytest.CaptureFixture[str]):

@@ -10,7 +10,7 @@ import pytest
 from cli import jobs
 from cli.catalog import rebuild
 from reelmill.catalog.writing import begin_job, record_failure, record_result
-from reelmill.errors import CatalogFailed, InvalidParameter, RunNotFound, VerifyFailed
+from reelmill.errors import CatalogFailed, InvalidParameter, RunNotFound, SourceNotFound, VerifyFailed
 from reelmill.settings import settings
 from tests.catalogued import attempt, manifest, pieces, plan
 
@@ -92,3 +92,8 @@ def test_rebuild_tells_what_is_no_manifest(tmp_path: Path, capsys: pytest.Captur
 def test_rebuild_wants_a_place():
     with pytest.raises(InvalidParameter, match="OUTPUT"):
         rebuild()
+
+
+def test_rebuild_refuses_a_folder_that_is_not_there(tmp_path: Path):
+    with pytest.raises(SourceNotFound, match="there is no folder"):
+        rebuild(str(tmp_path / "mistyped"))

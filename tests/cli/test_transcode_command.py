@@ -170,6 +170,17 @@ def test_dry_run_prints_the_plan_and_every_command_and_writes_nothing(here: Comm
     assert_nothing_written(tmp_path)
 
 
+def test_clip_may_begin_with_its_hyphen(here: Command, short_clip: Path):
+    appended = ("--append", str(short_clip), "--append-clip", "-", "--append", str(short_clip), "--append-clip", "1.5-")
+    stdout, _ = here("plan", str(short_clip), "--clip", "-0:01", *appended, "--json")
+    assert json.loads(stdout)["source_frames"] == 25 + 50 + 12
+
+
+def test_plan_shows_brackets_in_a_name_as_they_stand(here: Command, short_clip: Path):
+    stdout, _ = here("plan", str(short_clip), "--name", "talk [intro] [bold]")
+    assert "talk [intro] [bold].mp4" in stdout
+
+
 def test_dry_run_shows_what_is_laid_over_the_picture(here: Command, clip: Path, tmp_path: Path):
     image, lines = tmp_path / "logo.png", srt_file(tmp_path, ("00:00:01,000", "00:00:02,000", "Hello"))
     run_ffmpeg("-f", "lavfi", "-i", "color=red:s=8x8", "-frames:v", "1", image)
@@ -219,6 +230,11 @@ def test_version_and_help_are_printed(offline: Command, here: Command):
         (("{clip}", "-o", "{folder}"), "OutputCollision"),
         (("{clip}", "-p", "nobody"), "InvalidProfile"),
         (("{clip}", "-p", "/etc/hostname"), "InvalidProfile"),
+        (("{clip}", "-o", "/proc/x"), "StoreAccessDenied"),
+        (("{clip}", "-o", "/etc/hostname/x"), "StoreAccessDenied"),
+        (("{clip}", "-p", ""), "InvalidParameter"),
+        (("{clip}", "-o", ""), "InvalidParameter"),
+        (("{clip}", "--watermark-text", ""), "InvalidParameter"),
         (("/etc/hostname", "--name", "x"), "MediaUnreadable"),
     ],
 )

@@ -22,6 +22,7 @@ from reelmill.errors import (
 from reelmill.job import TranscodeJob
 from reelmill.preparing import accept_job
 from reelmill.settings import settings
+from tests.conftest import Set
 from tests.live_jobs import make_clip
 from tests.refused_jobs import refusal
 
@@ -104,10 +105,13 @@ def test_budget_is_exact_and_a_number_in_json():
     assert json.loads(job.model_dump_json())["budget"] == 0.3
 
 
-@pytest.mark.parametrize("workers", [0, -1])
-def test_fewer_workers_than_one_are_refused(workers: int, clip: Path, tmp_path: Path):
+@pytest.mark.parametrize("workers", [0, -1, 1025, 10**12])
+def test_workers_that_no_machine_has_are_refused(workers: int, clip: Path, tmp_path: Path, set_to: Set):
     message = refusal(InvalidParameter, source=str(clip), output=str(tmp_path / "out"), workers=workers)
-    assert "workers" in message
+    assert f"workers: {workers} is not allowed; allowed: 1 to 1024" in message
+    set_to(workers=workers)
+    with pytest.raises(ValidationError, match="workers"):
+        settings()
 
 
 @pytest.mark.parametrize(

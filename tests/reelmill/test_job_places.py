@@ -35,6 +35,14 @@ def test_name_that_is_not_a_plain_file_name_is_refused(name: str, clip: Path, tm
     assert "name" in refusal(PathEscape, source=str(clip), output=str(tmp_path / "out"), name=name)
 
 
+def test_source_whose_name_the_results_can_not_have_wants_another_for_them(clip: Path, tmp_path: Path):
+    source = str(shutil.copy(clip, tmp_path / f"{'ü' * 124}.mp4"))
+    message = refusal(PathEscape, source=source, output=str(tmp_path / "out"))
+    assert message.startswith("source: the results would be named after it")
+    assert "--name" in message
+    assert accept_job(TranscodeJob(source=source, output=str(tmp_path / "out"), name="short"))
+
+
 @pytest.mark.parametrize("name", ["a\nb", "\ud800"], ids=["newline", "no_text"])
 def test_name_that_is_no_line_of_text_is_refused(name: str, clip: Path, tmp_path: Path):
     with pytest.raises(JobRejected):
@@ -194,10 +202,18 @@ def test_malformed_address_is_refused_like_any_other(field: str, uri: str, clip:
 
 
 @pytest.mark.parametrize("field", ["source", "output"])
-@pytest.mark.parametrize("path", ["a\0b.mp4", "a\nb.mp4", "\0", "\n"])
-def test_path_with_nul_or_newline_is_refused(field: str, path: str, clip: Path, tmp_path: Path):
+@pytest.mark.parametrize(
+    ("path", "why"),
+    [
+        ("a\0b.mp4", "control character"), ("a\nb.mp4", "newline"), ("\0", "control"), ("\n", "newline"),
+        (os.fsdecode(b"\xff.mp4"), "not UTF-8"), ("ü" * 128, "the 255 bytes of a name"), ("ü/" * 2000, "4000 bytes"),
+    ],
+)  # fmt: skip
+def test_path_that_no_file_should_have_is_refused(field: str, path: str, why: str, clip: Path, tmp_path: Path):
     fields = {"source": str(clip), "output": str(tmp_path / "out"), field: path}
-    assert field in refusal(InvalidUri, **fields)
+    message = refusal(InvalidUri, **fields)
+    assert field in message
+    assert why in message
 
 
 def test_empty_source_is_refused(tmp_path: Path):

@@ -18,6 +18,7 @@ from reelmill.publishing import draft_at_hand, finished_manifest, publish
 from reelmill.storage.location import S3Location
 from reelmill.storage.opening import open_store
 from reelmill.storage.s3 import S3Draft
+from tests.conftest import Set
 from tests.live_jobs import files_below
 from tests.publishing_attempts import (
     KEY,
@@ -203,6 +204,16 @@ def test_file_that_appears_meanwhile_is_not_overwritten(
         appears_meanwhile(name)
     assert (output / name).read_bytes() == b"holiday"
     assert not (output / FILE_NAME).exists()
+
+
+@pytest.mark.parametrize("kept", [True, False])
+def test_who_finds_the_output_taken_is_told_how_to_go_on_from_what_is_kept(
+    kept: bool, appears_meanwhile: Callable[[str], None], set_to: Set
+):
+    set_to(keep_unfinished=kept)
+    with pytest.raises(OutputCollision) as refused:
+        appears_meanwhile("clip.mp4")
+    assert ("another --output, or with --replace" in str(refused.value)) is kept
 
 
 def test_collision_at_the_last_output_leaves_none_of_the_others(output: Path, appears_meanwhile: Callable[[str], None]):

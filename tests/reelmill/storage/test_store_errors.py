@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from botocore.exceptions import ClientError
@@ -183,3 +185,17 @@ def test_roots_in_a_bucket_hold_everything(monkeypatch: pytest.MonkeyPatch):
 def test_profile_in_a_bucket_is_read(clip: S3Location, ministack: S3Server):
     where = put(ministack, S3Location(clip.bucket, "profiles/small.yaml"), b"version: 1\nname: small\nformats: [mp4]\n")
     assert load_profile(str(where)).name == "small"
+
+
+def test_folder_that_may_not_be_looked_into_is_told(tmp_path: Path):
+    closed = tmp_path / "closed"
+    closed.mkdir(mode=0)
+    user = os.geteuid()
+    try:
+        if user == 0:
+            os.seteuid(65534)  # root may look into everything
+        with pytest.raises(StoreAccessDenied, match="Permission denied"):
+            open_store(closed / "out").stat("manifest.json")
+    finally:
+        os.seteuid(user)
+        closed.chmod(0o700)
