@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, cast
-from urllib.parse import parse_qsl, urlencode
+from urllib.parse import parse_qsl, quote, urlencode
 
 from botocore.exceptions import ClientError
 
@@ -89,18 +89,23 @@ def tags_of(where: S3Location, facts: ObjectFacts) -> str:
     """Return the object's tags as the header `x-amz-tagging` has them. StoreAccessDenied where they may not be read."""
     named: Any = {"Bucket": where.bucket, "Key": where.key} | ({"VersionId": facts.version} if facts.version else {})
     with explained(f"tags of {where}"):
-        found = client(where.store).get_object_tagging(**named)
-    return urlencode([(each["Key"], each["Value"]) for each in found["TagSet"]])
+        found = _tags_in(client(where.store).get_object_tagging(**named))
+    return urlencode(found, quote_via=quote)  # some servers (Ceph 16) take the usual + for a plus sign
 
 
 def keep_tags(where: S3Location, tags: str) -> None:
     """Give an object its tags where it has not got them: some servers ignore those of an upload in parts."""
     wanted = dict(parse_qsl(tags, keep_blank_values=True))
     with explained(f"tags of {where}"):
-        found = client(where.store).get_object_tagging(Bucket=where.bucket, Key=where.key)
-        if {each["Key"]: each["Value"] for each in found["TagSet"]} != wanted:
+        found = _tags_in(client(where.store).get_object_tagging(Bucket=where.bucket, Key=where.key))
+        if found != wanted:
             tag_set: Any = [{"Key": name, "Value": value} for name, value in wanted.items()]
             client(where.store).put_object_tagging(Bucket=where.bucket, Key=where.key, Tagging={"TagSet": tag_set})
+
+
+def _tags_in(answer: Any) -> dict[str, str]:
+    """Return the tags of an answer: that of an object without any is empty on some servers (Ceph 16)."""
+    return {each["Key"]: each["Value"] for each in answer.get("TagSet", ())}
 
 
 def objects_below(where: S3Location) -> Iterator[tuple[str, int, str]]:

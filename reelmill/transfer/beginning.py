@@ -18,6 +18,7 @@ from reelmill.storage.s3 import S3Store
 from reelmill.storage.s3_objects import begin_copy, stored_parts
 from reelmill.storage.s3_upload import Upload, abort_upload
 from reelmill.storage.store import leaves_to_sweep
+from reelmill.transfer.confirming import confirm_copy
 from reelmill.transfer.copying import Begun, Target
 from reelmill.transfer.ends import SourceFile, file_md5, is_there, kept_of, look_at_source
 from reelmill.transfer.job import AcceptedTransfer
@@ -54,6 +55,8 @@ def begin_object(
         return _begin(source, planned.destination, part_bytes, accepted, ledger, earlier)
     if earlier is not None:
         discard(earlier, planned.destination, ledger)
+    if warning := confirm_copy(source, planned.destination):
+        _log.warning("%s", warning)
     return source
 
 

@@ -126,9 +126,15 @@ def kept_of(source: SourceFile) -> tuple[dict[str, Any], dict[str, str], str, st
     if source.facts is None:
         kind = mimetypes.guess_type(source.location.name)[0]
         return ({"ContentType": kind} if kind else {}), {STAMP: source.identity}, "", None
+    return source.facts.headers, source.facts.metadata | {STAMP: source.identity}, *tags_kept(source)
+
+
+def tags_kept(source: SourceFile) -> tuple[str, str | None]:
+    """Return the tags that a copy gets, and a warning where they can't be read."""
+    if source.facts is None:
+        return "", None
     assert isinstance(source.location, S3Location)
-    metadata = source.facts.metadata | {STAMP: source.identity}
     try:
-        return source.facts.headers, metadata, tags_of(source.location, source.facts), None
+        return tags_of(source.location, source.facts), None
     except (StoreAccessDenied, StoreFailed) as error:
-        return source.facts.headers, metadata, "", f"the copy has no tags: {error}"
+        return "", f"the copy of {source.location} has no tags: {error}"

@@ -18,7 +18,7 @@ from reelmill.storage.s3_wire import Wire
 from reelmill.transfer.beginning import needs_copy
 from reelmill.transfer.checksums import etag_of, fold_crc32
 from reelmill.transfer.copying import Begun, Passed, digest_range
-from reelmill.transfer.ends import SourceFile, kept_of, look_at_source
+from reelmill.transfer.ends import SourceFile, look_at_source, tags_kept
 from reelmill.transfer.job import AcceptedTransfer
 from reelmill.transfer.ledger import PartRecord
 from reelmill.transfer.parts import Part, part_of
@@ -74,7 +74,7 @@ def finish_object(begun: Begun, records: Records, proof: Proof, accepted: Accept
     if not accepted.job.replace:
         needs_copy(begun.source, begun.destination, replaces=False)
     etag = _publish(begun, parts, accepted)
-    if isinstance(begun.destination, S3Location) and (tags := kept_of(begun.source)[2]):
+    if isinstance(begun.destination, S3Location) and (tags := tags_kept(begun.source)[0]):
         keep_tags(begun.destination, tags)
     place = begun.target.place
     is_checked = (isinstance(place, Upload) and place.has_crc32) or all(

@@ -20,6 +20,7 @@ from reelmill.storage.location import S3Location
 from reelmill.storage.s3_objects import put_whole
 from reelmill.storage.s3_wire import Wire
 from reelmill.transfer.beginning import needs_copy
+from reelmill.transfer.confirming import confirm_copy
 from reelmill.transfer.copying import digest_range, pass_on, reading_range
 from reelmill.transfer.ends import SourceFile, kept_of, look_at_source
 from reelmill.transfer.job import AcceptedTransfer
@@ -41,7 +42,7 @@ def copy_small(
     """
     source = look_at_source(planned.source)
     if not needs_copy(source, planned.destination, replaces=accepted.job.replace):
-        return _report(planned, source, outcome="same already"), None
+        return _report(planned, source, outcome="same already"), confirm_copy(source, planned.destination)
     content, proof = _read_often(wire, source, accepted, attempt)
     crc32 = crc32_text(isal_zlib.crc32(content))
     if not isinstance(planned.destination, S3Location):
