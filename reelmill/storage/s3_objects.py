@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 import time
 from collections.abc import Iterator
@@ -165,7 +166,10 @@ def put_whole(
     *,
     if_absent: bool,
 ) -> str:
-    """Put a small object, which the server checks by its MD5, and return its ETag. StoreConflict with `if_absent`."""
+    """Put a small object, which the server checks by its MD5, and return its ETag. StoreConflict with `if_absent`.
+
+    StoreFailed when the server says that it has something else; that is removed.
+    """
     options: Any = headers | ({"Tagging": tags} if tags else {}) | ({"IfNoneMatch": "*"} if if_absent else {})
 
     def put() -> str:
@@ -174,9 +178,20 @@ def put_whole(
                 Bucket=where.bucket, Key=where.key, Body=content, ContentMD5=content_md5(content), Metadata=metadata,
                 **options,
             )  # fmt: skip
-        return answer["ETag"]
+        etag = answer["ETag"].strip('"')
+        if is_md5(etag, answer) and etag != hashlib.md5(content).hexdigest():
+            remove_object(where, answer["ETag"])
+            raise StoreFailed(f"{where}: what was stored is not what was sent (its MD5 differs)")
+        return etag
 
     return retried(put)
+
+
+def remove_object(where: S3Location, etag: str) -> None:
+    """Remove an object, if it is still the one with that ETag."""
+    if (found := look_at(where)) is not None and found.etag == etag:
+        with explained(str(where)):
+            client(where.store).delete_object(Bucket=where.bucket, Key=where.key)
 
 
 def stored_parts(upload: Upload) -> dict[int, tuple[int, str]] | None:

@@ -53,10 +53,11 @@ def begin_object(
     if needs_copy(source, planned.destination, replaces=accepted.job.replace):
         part_bytes = part_bytes_for(accepted, source, rates)
         return _begin(source, planned.destination, part_bytes, accepted, ledger, earlier)
+    was_killed = earlier is not None and earlier.identity == source.identity
+    if warning := confirm_copy(source, planned.destination, accepted, was_killed=was_killed):
+        _log.warning("%s", warning)
     if earlier is not None:
         discard(earlier, planned.destination, ledger)
-    if warning := confirm_copy(source, planned.destination):
-        _log.warning("%s", warning)
     return source
 
 

@@ -5,19 +5,31 @@ from __future__ import annotations
 from reelmill.storage.location import Location, S3Location
 from reelmill.storage.s3_objects import keep_tags, look_at
 from reelmill.transfer.ends import STAMP, SourceFile, tags_kept
+from reelmill.transfer.job import AcceptedTransfer
+from reelmill.transfer.verifying import compare_with_source
 
 
-def confirm_copy(source: SourceFile, destination: Location) -> str | None:
-    """Give a copy that an earlier run made the tags it lacks. Return a warning where the source's can't be read."""
+def confirm_copy(
+    source: SourceFile, destination: Location, accepted: AcceptedTransfer, *, was_killed: bool = False
+) -> str | None:
+    """Give a copy that an earlier run made the tags it lacks, and compare it when the job says full.
+
+    So it is when that run `was_killed` before it had done so itself. Returns a warning where the source's tags can't
+    be read; VerifyFailed when the copy differs. A file was read when it was found to be the same.
+    """
     if not isinstance(destination, S3Location):
         return None
     tags, warning = tags_kept(source)
-    if tags and is_ours(source, destination):
+    compares = accepted.job.verify == "full" or was_killed
+    is_ours = bool(tags or compares) and _is_ours(source, destination)
+    if tags and is_ours:
         keep_tags(destination, tags)
+    if compares:
+        compare_with_source(source, destination, streams=accepted.streams, is_ours=is_ours)
     return warning
 
 
-def is_ours(source: SourceFile, destination: S3Location) -> bool:
+def _is_ours(source: SourceFile, destination: S3Location) -> bool:
     """Whether a run of ours put what is there, as the copy of this source."""
     found = look_at(destination)
     return found is not None and found.metadata.get(STAMP) == source.identity

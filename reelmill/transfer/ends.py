@@ -89,11 +89,19 @@ def is_there(source: SourceFile, destination: Location) -> bool | None:
     if found.size_bytes != source.size_bytes:
         return False
     if found.metadata.get(STAMP) == source.identity:
-        return True
+        return not _contradicts(source, found)
     if source.facts is not None:
         return source.facts.has_md5 and found.has_md5 and source.facts.etag == found.etag
     assert isinstance(source.location, Path)
     return found.has_md5 and _file_has_etag(source.location, found, _parts_of(destination, found)[0])
+
+
+def _contradicts(source: SourceFile, copy: ObjectFacts) -> bool:
+    """Whether both are known by their MD5s, and these differ: what bears our stamp is not what was sent."""
+    told = source.facts
+    if told is None or told.parts or copy.parts or not (told.has_md5 and copy.has_md5):
+        return False
+    return told.etag != copy.etag
 
 
 def _is_in(source: SourceFile, path: Path) -> bool:

@@ -163,7 +163,7 @@ class Transfer:
             self._note(
                 ObjectReport(
                     source=str(planned.source), destination=str(planned.destination), size_bytes=start.size_bytes,
-                    outcome="same already",
+                    outcome="same already", read_again=self.accepted.job.verify == "full",
                 ),
                 None,
             )  # fmt: skip
@@ -240,8 +240,9 @@ class Transfer:
         copied, moved = [each for each in self.reports if each.outcome == "copied"], self.moved_bytes
         streamed = sum(each.size_bytes for each in copied if not each.by_store) + self.again_bytes
         twice = sum(each.size_bytes for each in copied if each.proof == "read twice")
-        again = sum(each.size_bytes for each in copied if each.read_again)
-        read = streamed + twice if isinstance(self.accepted.source, S3Location) else 0
+        again = sum(each.size_bytes for each in self.reports if each.read_again)
+        compared = again - sum(each.size_bytes for each in copied if each.read_again)
+        read = streamed + twice + compared if isinstance(self.accepted.source, S3Location) else 0
         written = streamed if isinstance(self.accepted.destination, S3Location) else 0
         if isinstance(self.accepted.destination, S3Location):
             read += again

@@ -16,7 +16,7 @@ from reelmill.settings import settings
 from reelmill.storage.digests import crc32_text
 from reelmill.storage.local import DRAFT_PREFIX
 from reelmill.storage.local_ranges import make_hollow, publish_file
-from reelmill.storage.location import S3Location
+from reelmill.storage.location import Location, S3Location
 from reelmill.storage.s3_objects import put_whole
 from reelmill.storage.s3_wire import Wire
 from reelmill.transfer.beginning import needs_copy
@@ -24,11 +24,12 @@ from reelmill.transfer.confirming import confirm_copy
 from reelmill.transfer.copying import digest_range, pass_on, reading_range
 from reelmill.transfer.ends import SourceFile, kept_of, look_at_source
 from reelmill.transfer.job import AcceptedTransfer
-from reelmill.transfer.ledger import object_name
+from reelmill.transfer.ledger import PartRecord, object_name
 from reelmill.transfer.pacing import pacer
 from reelmill.transfer.parts import Part
 from reelmill.transfer.plan import ObjectPlan
 from reelmill.transfer.report import ObjectReport, Proof
+from reelmill.transfer.verifying import read_again
 
 _FIRST_DELAY_S = 0.1
 
@@ -40,24 +41,35 @@ def copy_small(
 
     Raises as `copy_parts`, and OutputCollision when another content is there, which is not to be replaced.
     """
-    source = look_at_source(planned.source)
+    source, reads_again = look_at_source(planned.source), accepted.job.verify == "full"
     if not needs_copy(source, planned.destination, replaces=accepted.job.replace):
-        return _report(planned, source, outcome="same already"), confirm_copy(source, planned.destination)
+        warning = confirm_copy(source, planned.destination, accepted)
+        return _report(planned, source, outcome="same already", read_again=reads_again), warning
     content, proof = _read_often(wire, source, accepted, attempt)
-    crc32 = crc32_text(isal_zlib.crc32(content))
-    if not isinstance(planned.destination, S3Location):
-        _write_file(planned.destination, content, accepted)
-        return _report(planned, source, outcome="copied", crc32=crc32, proof=proof), None
+    md5, crc32 = hashlib.md5(content).hexdigest(), crc32_text(isal_zlib.crc32(content))
+    etag, warning = _write(planned.destination, source, content, accepted)
+    if reads_again:
+        whole = PartRecord(number=1, size_bytes=len(content), md5=md5, crc32=isal_zlib.crc32(content))
+        read_again(source, planned.destination, [whole], max(len(content), 1), streams=1)
+    return _report(
+        planned, source, outcome="copied", crc32=crc32, proof=proof, etag=etag, read_again=reads_again
+    ), warning  # fmt: skip
+
+
+def _write(
+    destination: Location, source: SourceFile, content: bytes, accepted: AcceptedTransfer
+) -> tuple[str, str | None]:
+    """Write the copy, and return its ETag, which a file has not, and what there is to warn of."""
+    if not isinstance(destination, S3Location):
+        _write_file(destination, content, accepted)
+        return "", None
     headers, metadata, tags, warning = kept_of(source)
     try:
-        etag = put_whole(
-            planned.destination, content, headers, metadata, tags, if_absent=not accepted.job.replace
-        )  # fmt: skip
+        return put_whole(destination, content, headers, metadata, tags, if_absent=not accepted.job.replace), warning
     except StoreConflict as error:
-        if needs_copy(source, planned.destination, replaces=False):  # else it was ours, and the answer was lost
-            raise OutputCollision(f"destination: {planned.destination} was made by somebody else meanwhile") from error
-        etag = hashlib.md5(content).hexdigest()
-    return _report(planned, source, outcome="copied", crc32=crc32, proof=proof, etag=etag.strip('"')), warning
+        if needs_copy(source, destination, replaces=False):  # else it was ours, and the answer was lost
+            raise OutputCollision(f"destination: {destination} was made by somebody else meanwhile") from error
+        return hashlib.md5(content).hexdigest(), warning
 
 
 def _read_often(wire: Wire, source: SourceFile, accepted: AcceptedTransfer, attempt: str) -> tuple[bytes, Proof]:
