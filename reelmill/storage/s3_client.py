@@ -87,6 +87,16 @@ def signer(store: str = "") -> S3SigV4Auth:
     return S3SigV4Auth(credentials, "s3", client(store).meta.region_name)
 
 
+def is_one_account(first: str, second: str) -> bool:
+    """Whether two stores are one server, asked with the same credentials."""
+    if first == second:
+        return True
+    if client(first).meta.endpoint_url != client(second).meta.endpoint_url:
+        return False
+    keys = [signer(each).credentials.access_key for each in (first, second)]
+    return keys[0] == keys[1]
+
+
 def forget_client() -> None:
     """Have the next client made by the settings and the environment as they are then."""
     _client.cache_clear()

@@ -10,7 +10,7 @@ from reelmill.errors import InvalidKey, OutputCollision, PathEscape, SourceNotFo
 from reelmill.frozen import Frozen
 from reelmill.storage.location import Location, S3Location, is_printable
 from reelmill.storage.opening import open_store
-from reelmill.storage.s3_client import client
+from reelmill.storage.s3_client import is_one_account
 from reelmill.storage.s3_objects import objects_below
 from reelmill.transfer.cost import REQUESTS_PER_LARGE, REQUESTS_PER_SMALL, cost_of
 from reelmill.transfer.ends import SourceFile, look_at_source
@@ -94,10 +94,7 @@ def in_one_store(source: Location, destination: Location) -> bool:
     return (
         isinstance(source, S3Location)
         and isinstance(destination, S3Location)
-        and (
-            source.store == destination.store
-            or client(source.store).meta.endpoint_url == client(destination.store).meta.endpoint_url
-        )
+        and is_one_account(source.store, destination.store)
     )
 
 
