@@ -18,9 +18,10 @@ from reelmill.storage.s3 import S3Store
 from reelmill.storage.s3_objects import begin_copy, stored_parts
 from reelmill.storage.s3_upload import Upload, abort_upload
 from reelmill.storage.store import leaves_to_sweep
+from reelmill.transfer.comparing import content_there
 from reelmill.transfer.confirming import confirm_copy
 from reelmill.transfer.copying import Begun, Target
-from reelmill.transfer.ends import SourceFile, file_md5, is_there, kept_of, look_at_source
+from reelmill.transfer.ends import SourceFile, file_md5, kept_of, look_at_source
 from reelmill.transfer.job import AcceptedTransfer
 from reelmill.transfer.ledger import Beginning, Ledger, PartRecord, object_name
 from reelmill.transfer.parts import StreamRates, count_parts, part_of
@@ -62,13 +63,21 @@ def begin_object(
 
 
 def needs_copy(source: SourceFile, destination: Location, *, replaces: bool) -> bool:
-    """Whether the destination lacks the source's content. OutputCollision when it has another, and that stays."""
-    found = is_there(source, destination)
-    if found is False and not replaces:
+    """Whether the destination lacks the source's content. OutputCollision when it has another, and that stays.
+
+    What can't be compared counts as another.
+    """
+    found = content_there(source, destination)
+    if found == "another" and not replaces:
         raise OutputCollision(
             f"destination: {destination} is there already with another content; --replace replaces it"
         )
-    return not found
+    if found == "unknown" and not replaces:
+        raise OutputCollision(
+            f"destination: {destination} is there already and can't be compared with {source.location}: nothing that "
+            "is known of both tells; --replace copies it anew"
+        )
+    return found != "same"
 
 
 def _begin(

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from reelmill.storage.file_notes import is_noted
 from reelmill.storage.location import Location, S3Location
 from reelmill.storage.s3_objects import keep_tags, look_at
+from reelmill.transfer.comparing import content_of_file
 from reelmill.transfer.ends import STAMP, SourceFile, tags_kept
 from reelmill.transfer.job import AcceptedTransfer
 from reelmill.transfer.verifying import compare_with_source
@@ -15,12 +17,15 @@ def confirm_copy(
     """Give a copy that an earlier run made the tags it lacks, and compare it when the job says full.
 
     So it is when that run `was_killed` before it had done so itself. Returns a warning where the source's tags can't
-    be read; VerifyFailed when the copy differs. A file was read when it was found to be the same.
+    be read; VerifyFailed when the copy differs.
     """
+    compares = accepted.job.verify == "full" or was_killed
     if not isinstance(destination, S3Location):
+        if compares and content_of_file(source, destination) != "same":
+            is_ours = is_noted(destination, source.identity)
+            compare_with_source(source, destination, streams=accepted.streams, is_ours=is_ours)
         return None
     tags, warning = tags_kept(source)
-    compares = accepted.job.verify == "full" or was_killed
     is_ours = bool(tags or compares) and _is_ours(source, destination)
     if tags and is_ours:
         keep_tags(destination, tags)

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from reelmill.errors import SourceChanged, VerifyFailed
 from reelmill.storage.digests import crc32_text
+from reelmill.storage.file_notes import note_content
 from reelmill.storage.local_ranges import publish_file
 from reelmill.storage.location import S3Location
 from reelmill.storage.s3_objects import keep_tags, look_at, stored_parts
@@ -99,6 +100,7 @@ def _refuse_changed(begun: Begun) -> None:
 def _publish(begun: Begun, parts: list[PartRecord], accepted: AcceptedTransfer) -> str:
     if not isinstance(begun.destination, S3Location):
         assert isinstance(begun.target.place, Path)
+        note_content(begun.target.place, begun.source.identity)
         publish_file(begun.target.place, begun.destination, replaces=accepted.job.replace)
         shutil.rmtree(begun.target.place.parent, ignore_errors=True)
         return ""

@@ -14,6 +14,7 @@ from reelmill.errors import OutputCollision, SourceChanged, StoreConflict, Store
 from reelmill.media.tool_jobs import refuse_cancelled
 from reelmill.settings import settings
 from reelmill.storage.digests import crc32_text
+from reelmill.storage.file_notes import note_content
 from reelmill.storage.local import DRAFT_PREFIX
 from reelmill.storage.local_ranges import make_hollow, publish_file
 from reelmill.storage.location import Location, S3Location
@@ -61,7 +62,7 @@ def _write(
 ) -> tuple[str, str | None]:
     """Write the copy, and return its ETag, which a file has not, and what there is to warn of."""
     if not isinstance(destination, S3Location):
-        _write_file(destination, content, accepted)
+        _write_file(destination, content, source.identity, accepted)
         return "", None
     headers, metadata, tags, warning = kept_of(source)
     try:
@@ -107,12 +108,13 @@ def _read(wire: Wire, source: SourceFile, accepted: AcceptedTransfer, attempt: s
     return bytes(content), "read twice" if source.needs_second_look else "tls"
 
 
-def _write_file(destination: Path, content: bytes, accepted: AcceptedTransfer) -> None:
+def _write_file(destination: Path, content: bytes, identity: str, accepted: AcceptedTransfer) -> None:
     folder = destination.parent / f"{DRAFT_PREFIX}{accepted.key[:16]}-{object_name(destination)[:8]}"
     draft = folder / "draft.part"
     try:
         make_hollow(draft, 0)
         draft.write_bytes(content)
+        note_content(draft, identity)
         publish_file(draft, destination, replaces=accepted.job.replace)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
