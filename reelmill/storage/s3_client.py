@@ -29,6 +29,7 @@ from botocore.exceptions import (
     ProfileNotFound,
     SSLError,
 )
+from botocore.handlers import validate_ascii_metadata
 from botocore.httpsession import get_cert_path
 from botocore.loaders import create_loader
 from urllib3.exceptions import HTTPError
@@ -122,6 +123,8 @@ def _client(name: str) -> S3Client:
         made: Any = _session(name).create_client(
             "s3", region_name=store.region, endpoint_url=store.endpoint_url, config=config
         )
+        for operation in ("PutObject", "CreateMultipartUpload"):  # it would refuse what other clients have written
+            made.meta.events.unregister(f"before-parameter-build.s3.{operation}", validate_ascii_metadata)
         return made
 
 

@@ -18,6 +18,7 @@ from reelmill.storage.digests import content_md5
 from reelmill.storage.location import S3Location
 from reelmill.storage.s3 import S3Store, refuse_missing_bucket
 from reelmill.storage.s3_client import client, code_of, explained
+from reelmill.storage.s3_headers import as_meant, as_sent
 from reelmill.storage.s3_upload import Upload, is_md5, retried
 from reelmill.storage.store import leaves_to_sweep
 
@@ -66,9 +67,18 @@ def look_at(where: S3Location) -> ObjectFacts | None:
     return ObjectFacts(
         size_bytes=found["ContentLength"], etag=found["ETag"], version="" if version == "null" else version,
         modified=found["LastModified"], has_md5=is_md5(found["ETag"].strip('"'), found),
-        headers={name: found[name] for name in _KEPT_HEADERS if name in found}, metadata=found.get("Metadata", {}),
+        headers={name: _meant(found[name]) for name in _KEPT_HEADERS if name in found},
+        metadata={name: as_meant(value) for name, value in found.get("Metadata", {}).items()},
         crc32=found["ChecksumCRC32"] if is_whole else None,
     )  # fmt: skip
+
+
+def _meant(value: Any) -> Any:
+    return as_meant(value) if isinstance(value, str) else value  # Expires is a time
+
+
+def _metadata_for(where: S3Location, metadata: dict[str, str]) -> dict[str, str]:
+    return {name: as_sent(value, client(where.store).meta.endpoint_url) for name, value in metadata.items()}
 
 
 def first_part_bytes(where: S3Location, facts: ObjectFacts) -> int | None:
@@ -130,7 +140,7 @@ def begin_copy(
     An upload that an answer was lost to is open without anybody's knowing its id, and is aborted. `with_crc32` asks the
     server to check a CRC-32 with each part; what it answers says whether it does.
     """
-    named: Any = {"Bucket": where.bucket, "Key": where.key, "Metadata": metadata, **headers}
+    named: Any = {"Bucket": where.bucket, "Key": where.key, "Metadata": _metadata_for(where, metadata), **headers}
     named |= {"Tagging": tags} if tags else {}
     began, upload_id, is_alone = time.monotonic(), "", False
     try:
@@ -175,8 +185,8 @@ def put_whole(
     def put() -> str:
         with explained(str(where)):
             answer = client(where.store).put_object(
-                Bucket=where.bucket, Key=where.key, Body=content, ContentMD5=content_md5(content), Metadata=metadata,
-                **options,
+                Bucket=where.bucket, Key=where.key, Body=content, ContentMD5=content_md5(content),
+                Metadata=_metadata_for(where, metadata), **options,
             )  # fmt: skip
         etag = answer["ETag"].strip('"')
         if is_md5(etag, answer) and etag != hashlib.md5(content).hexdigest():
