@@ -28,7 +28,7 @@ from reelmill.transfer.job import AcceptedTransfer
 from reelmill.transfer.ledger import PartRecord, object_name
 from reelmill.transfer.pacing import pacer
 from reelmill.transfer.parts import Part
-from reelmill.transfer.plan import ObjectPlan
+from reelmill.transfer.plan import SMALL_BYTES, ObjectPlan
 from reelmill.transfer.report import ObjectReport, Proof
 from reelmill.transfer.verifying import read_again
 
@@ -40,12 +40,18 @@ def copy_small(
 ) -> tuple[ObjectReport, str | None]:
     """Copy one object, unless its content is there, and return what came of it, and a warning.
 
-    Raises as `copy_parts`, and OutputCollision when another content is there, which is not to be replaced.
+    Raises as `copy_parts`, SourceChanged when it has grown since it was listed, and OutputCollision when another
+    content is there, which is not to be replaced.
     """
     source, reads_again = look_at_source(planned.source), accepted.job.verify == "full"
     if not needs_copy(source, planned.destination, replaces=accepted.job.replace):
         warning = confirm_copy(source, planned.destination, accepted)
         return _report(planned, source, outcome="same already", read_again=reads_again), warning
+    if source.size_bytes > SMALL_BYTES:  # whose whole content is never in memory
+        raise SourceChanged(
+            f"{planned.source} was small when it was listed and has {source.size_bytes:,} bytes now; the same command "
+            "again copies it in parts"
+        )
     content, proof = _read_often(wire, source, accepted, attempt)
     md5, crc32 = hashlib.md5(content).hexdigest(), crc32_text(isal_zlib.crc32(content))
     etag, warning = _write(planned.destination, source, content, accepted)
