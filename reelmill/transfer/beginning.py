@@ -41,7 +41,7 @@ class Start:
 
 
 def begin_object(
-    planned: ObjectPlan, accepted: AcceptedTransfer, rates: StreamRates, ledger: Ledger
+    planned: ObjectPlan, accepted: AcceptedTransfer, rates: StreamRates, ledger: Ledger, attempt: str
 ) -> Start | SourceFile:
     """Return what is to be copied; the source alone when its content is at the destination already.
 
@@ -55,7 +55,7 @@ def begin_object(
         part_bytes = part_bytes_for(accepted, source, rates)
         return _begin(source, planned.destination, part_bytes, accepted, ledger, earlier)
     was_killed = earlier is not None and earlier.identity == source.identity
-    if warning := confirm_copy(source, planned.destination, accepted, was_killed=was_killed):
+    if warning := confirm_copy(source, planned.destination, accepted, attempt, was_killed=was_killed):
         _log.warning("%s", warning)
     if earlier is not None:
         discard(earlier, planned.destination, ledger)

@@ -12,7 +12,7 @@ from reelmill.transfer.verifying import compare_with_source
 
 
 def confirm_copy(
-    source: SourceFile, destination: Location, accepted: AcceptedTransfer, *, was_killed: bool = False
+    source: SourceFile, destination: Location, accepted: AcceptedTransfer, attempt: str, *, was_killed: bool = False
 ) -> str | None:
     """Give a copy that an earlier run made the tags it lacks, and compare it when the job says full.
 
@@ -23,14 +23,14 @@ def confirm_copy(
     if not isinstance(destination, S3Location):
         if compares and content_of_file(source, destination) != "same":
             is_ours = is_noted(destination, source.identity)
-            compare_with_source(source, destination, streams=accepted.streams, is_ours=is_ours)
+            compare_with_source(source, destination, accepted, attempt, is_ours=is_ours)
         return None
     tags, warning = tags_kept(source)
     is_ours = bool(tags or compares) and _is_ours(source, destination)
     if tags and is_ours:
         keep_tags(destination, tags)
     if compares:
-        compare_with_source(source, destination, streams=accepted.streams, is_ours=is_ours)
+        compare_with_source(source, destination, accepted, attempt, is_ours=is_ours)
     return warning
 
 

@@ -60,7 +60,9 @@ def _doubt(begun: Begun, *, certain: bool) -> Proof | None:
     return "read twice"
 
 
-def finish_object(begun: Begun, records: Records, proof: Proof, accepted: AcceptedTransfer) -> ObjectReport:
+def finish_object(
+    begun: Begun, records: Records, proof: Proof, accepted: AcceptedTransfer, attempt: str
+) -> ObjectReport:
     """Make the copy visible and return what it is.
 
     Raises SourceChanged, OutputCollision when the destination was made meanwhile, VerifyFailed when the store has
@@ -79,7 +81,7 @@ def finish_object(begun: Begun, records: Records, proof: Proof, accepted: Accept
     )
     reads_again = accepted.job.verify == "full" or not is_checked
     if reads_again:
-        parts = read_again(begun.source, begun.destination, parts, begun.part_bytes, streams=accepted.streams)
+        parts = read_again(begun.source, begun.destination, parts, begun.part_bytes, accepted, attempt)
     crcs = [(each.crc32, each.size_bytes) for each in parts if each.crc32 is not None]
     return ObjectReport(
         source=str(begun.source.location), destination=str(begun.destination), size_bytes=begun.source.size_bytes,

@@ -77,7 +77,7 @@ Batch = PartBatch | SmallBatch
 Done = PartsDone | SmallDone
 
 
-Finish = Callable[[Begun, dict[int, PartRecord], Proof, AcceptedTransfer], ObjectReport]
+Finish = Callable[[Begun, dict[int, PartRecord], Proof, AcceptedTransfer, str], ObjectReport]
 """What ends an object's copy: `finish_object`, or a task around it."""
 
 
@@ -158,7 +158,7 @@ class Transfer:
 
     def _begin(self, planned: ObjectPlan) -> None:
         self.requests += REQUESTS_PER_LARGE
-        start = begin_object(planned, self.accepted, self.plan.rates, self.ledger)
+        start = begin_object(planned, self.accepted, self.plan.rates, self.ledger, self.attempt)
         if isinstance(start, SourceFile):
             self._note(
                 ObjectReport(
@@ -196,7 +196,7 @@ class Transfer:
         if proof is None:
             self._copy_again(copy)
             return
-        report = self.finish(copy.begun, copy.records, proof, self.accepted)
+        report = self.finish(copy.begun, copy.records, proof, self.accepted, self.attempt)
         del self._copies[copy.begun.name]
         place = copy.begun.target.place
         self.ledger.forget(copy.begun.name, place.as_json() if isinstance(place, Upload) else str(place))

@@ -45,7 +45,7 @@ def copy_small(
     """
     source, reads_again = look_at_source(planned.source), accepted.job.verify == "full"
     if not needs_copy(source, planned.destination, replaces=accepted.job.replace):
-        warning = confirm_copy(source, planned.destination, accepted)
+        warning = confirm_copy(source, planned.destination, accepted, attempt)
         return _report(planned, source, outcome="same already", read_again=reads_again), warning
     if source.size_bytes > SMALL_BYTES:  # whose whole content is never in memory
         raise SourceChanged(
@@ -57,7 +57,7 @@ def copy_small(
     etag, warning = _write(planned.destination, source, content, accepted)
     if reads_again:
         whole = PartRecord(number=1, size_bytes=len(content), md5=md5, crc32=isal_zlib.crc32(content))
-        read_again(source, planned.destination, [whole], max(len(content), 1), streams=1)
+        read_again(source, planned.destination, [whole], max(len(content), 1), accepted, attempt)
     return _report(
         planned, source, outcome="copied", crc32=crc32, proof=proof, etag=etag, read_again=reads_again
     ), warning  # fmt: skip
@@ -95,17 +95,18 @@ def _read_often(wire: Wire, source: SourceFile, accepted: AcceptedTransfer, atte
 def _read(wire: Wire, source: SourceFile, accepted: AcceptedTransfer, attempt: str) -> tuple[bytes, Proof]:
     """Return the content, and what it was compared with."""
     whole, content = Part(1, 0, source.size_bytes), bytearray()
+    pace = pacer(attempt, accepted.bytes_per_s)
     if source.size_bytes:
         with reading_range(wire, source, whole) as read:
             passed = pass_on(
                 wire, read, source.size_bytes, str(source.location), content.extend,
-                attempt=attempt, pace=pacer(attempt, accepted.bytes_per_s),
+                attempt=attempt, pace=pace,
             )  # fmt: skip
         if source.facts is not None and source.facts.has_md5 and source.facts.parts is None:
             if passed.md5 != source.facts.etag.strip('"'):
                 raise StoreFailed(f"{source.location}: what came is not what is stored (its MD5 differs)")
             return bytes(content), "content"
-        if source.needs_second_look and digest_range(wire, source, whole, attempt) != passed:
+        if source.needs_second_look and digest_range(wire, source, whole, attempt, pace) != passed:
             raise StoreFailed(f"{source.location}: the bytes came differently when read again")
     if source.facts is None:
         if look_at_source(source.location).identity != source.identity:

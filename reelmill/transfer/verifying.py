@@ -11,18 +11,22 @@ from reelmill.storage.s3_objects import remove_object
 from reelmill.storage.s3_wire import Wire
 from reelmill.transfer.copying import Passed, digest_range
 from reelmill.transfer.ends import SourceFile, look_at_source
+from reelmill.transfer.job import AcceptedTransfer
 from reelmill.transfer.ledger import PartRecord
+from reelmill.transfer.pacing import Pacer, pacer
 from reelmill.transfer.parts import Part, part_of, plan_parts
 
 _LOOKS = 3
 _PART_BYTES = 64 << 20
 
 
-def compare_with_source(source: SourceFile, destination: Location, *, streams: int, is_ours: bool) -> None:
+def compare_with_source(
+    source: SourceFile, destination: Location, accepted: AcceptedTransfer, attempt: str, *, is_ours: bool
+) -> None:
     """Read source and copy, and compare them. Raises as `read_again`."""
     parts = plan_parts(source.size_bytes, _PART_BYTES)
     unknown = [PartRecord(number=each.number, size_bytes=each.size_bytes, md5="") for each in parts]
-    read_again(source, destination, unknown, _PART_BYTES, streams=streams, is_ours=is_ours)
+    read_again(source, destination, unknown, _PART_BYTES, accepted, attempt, is_ours=is_ours)
 
 
 def read_again(
@@ -30,24 +34,25 @@ def read_again(
     destination: Location,
     parts: Sequence[PartRecord],
     part_bytes: int,
+    accepted: AcceptedTransfer,
+    attempt: str,
     *,
-    streams: int,
     is_ours: bool = True,
 ) -> list[PartRecord]:
     """Read the whole copy and return the records with all digests; those that had none are the source's.
 
     VerifyFailed when it differs: it is removed then, if it is ours.
     """
-    copy = look_at_source(destination)
+    copy, pace = look_at_source(destination), pacer(attempt, accepted.bytes_per_s)
 
     def look(record: PartRecord) -> PartRecord | None:
         part = part_of(record.number, source.size_bytes, part_bytes)
         with Wire() as wire:
             for _ in range(_LOOKS):  # a bit may be flipped on the way here
-                found = _digest(wire, copy, part)
+                found = _digest(wire, copy, part, attempt, pace)
                 expected = record
                 if record.crc32 is None:
-                    truth = _digest(wire, source, part)
+                    truth = _digest(wire, source, part, attempt, pace)
                     expected = record.model_copy(update={"md5": truth.md5, "crc32": truth.crc32})
                 if Passed(expected.md5, expected.crc32 or 0) == found:
                     return expected
@@ -55,7 +60,7 @@ def read_again(
 
     if copy.size_bytes != source.size_bytes:
         raise VerifyFailed(f"{destination}: it has {copy.size_bytes:,} of {source.size_bytes:,} bytes")
-    with ThreadPoolExecutor(streams) as pool:
+    with ThreadPoolExecutor(accepted.streams) as pool:
         looked = list(pool.map(look, parts if source.size_bytes else ()))
     if wrong := [record.number for record, found in zip(parts, looked, strict=False) if found is None]:
         if is_ours:
@@ -65,11 +70,11 @@ def read_again(
     return [each for each in looked if each is not None]
 
 
-def _digest(wire: Wire, source: SourceFile, part: Part) -> Passed:
+def _digest(wire: Wire, source: SourceFile, part: Part, attempt: str, pace: Pacer) -> Passed:
     failure: StoreFailed | None = None
     for _ in range(_LOOKS):
         try:
-            return digest_range(wire, source, part, "")
+            return digest_range(wire, source, part, attempt, pace)
         except StoreFailed as error:
             failure = error
     assert failure is not None
