@@ -99,7 +99,7 @@ def _prepare(accepted: AcceptedJob) -> tuple[Plan, Estimate, Manifest | None]:
     probed = probe_job(accepted, "prepare")
     accepted = with_subtitles(accepted, probed[0].source, "prepare")
     planned = plan_job(accepted, probed)
-    estimate = estimate_job(planned, accepted.output)
+    estimate = estimate_job(planned, accepted.output, accepted.profile.quality)
     manifest = finished_manifest(accepted.output, accepted.key)
     if manifest is None:
         refuse_taken(accepted.output, accepted.key, planned.public_names, replace=accepted.job.replace)

@@ -79,7 +79,7 @@ def transcode_video(job: TranscodeJob) -> Manifest:
         names = plan.public_names
         refuse_taken(accepted.output, key, names, replace=job.replace)
         refuse_full_disk(plan, accepted.output)
-        estimate = estimate_job(plan, accepted.output)
+        estimate = estimate_job(plan, accepted.output, accepted.profile.quality)
         refuse_over_budget(job, estimate)
         with open_workspace(key, on_lost=partial(cancel_job, attempt), wait_s=lock_wait_s()) as workspace:
             manifest = finished_manifest(accepted.output, key)  # by a run that had the workspace until now
@@ -92,7 +92,10 @@ def transcode_video(job: TranscodeJob) -> Manifest:
                     reports = [made.reports[output.format] for output in plan.outputs]
                     pictures = [made.pictures[each.kind] for each in plan.pictures.sets] if plan.pictures else []
                     sizes = {each.format: each.size_bytes for each in reports}
-                    cost = measured_cost(plan, ledger, estimate, accepted.output, sizes, made.pieces, made.tracks)
+                    cost = measured_cost(
+                        plan, ledger, estimate, accepted.output, sizes, made.pieces, made.tracks,
+                        accepted.profile.quality,
+                    )  # fmt: skip
                     wall_s = time.monotonic() - started
                     manifest = post_process(
                         accepted,

@@ -13,12 +13,23 @@ from reelmill.cost.estimate import Estimate, Kept, estimate_cost, kinds_in
 from reelmill.cost.ledger import Ledger
 from reelmill.cost.prices import Prices, money_text, nanos_of
 from reelmill.cost.report import JobCost, job_cost
-from reelmill.cost.speeds import Sample, Speeds, kind_of_mux, kind_of_track, kind_of_video, mux_of, pixels_of
+from reelmill.cost.speeds import (
+    Sample,
+    Speeds,
+    kind_of_measuring,
+    kind_of_mux,
+    kind_of_track,
+    kind_of_video,
+    measuring_of,
+    mux_of,
+    pixels_of,
+)
 from reelmill.encoding.pieces import piece_key
 from reelmill.encoding.whole_tracks import track_key
 from reelmill.errors import BudgetExceeded, CatalogFailed, InvalidParameter
 from reelmill.job import TranscodeJob
 from reelmill.planning.plan import Plan
+from reelmill.profiles.quality import QualitySettings
 from reelmill.records import PieceRecord, TrackRecord
 from reelmill.settings import settings
 from reelmill.storage.location import Location, S3Location
@@ -37,7 +48,7 @@ def prices() -> Prices:
     )  # fmt: skip
 
 
-def estimate_job(plan: Plan, output: Location) -> Estimate:
+def estimate_job(plan: Plan, output: Location, quality: QualitySettings) -> Estimate:
     """Return what a job is expected to cost: what an earlier run of it finished costs nothing again.
 
     A job that was begun goes on by the plan it began with. Without a catalog that can be read, speeds are those of the
@@ -47,12 +58,12 @@ def estimate_job(plan: Plan, output: Location) -> Estimate:
     plan = begun or plan
     speeds: Speeds = {}
     try:
-        speeds = measured_speeds(kinds_in(plan), cpu_class())
+        speeds = measured_speeds(kinds_in(plan, quality.compare_every), cpu_class())
     except CatalogFailed as error:
         _log.warning("%s; the cost is estimated by the table of default speeds", error)
     return estimate_cost(
         plan, prices(), speeds, reads_bucket=_is_bucket(plan.source.pinned.location),
-        writes_bucket=_is_bucket(output), kept=_kept(plan, finished),
+        writes_bucket=_is_bucket(output), kept=_kept(plan, finished), compare_every=quality.compare_every,
     )  # fmt: skip
 
 
@@ -77,10 +88,10 @@ def ledger_for(job: TranscodeJob, sources: Iterable[Pinned]) -> Ledger:
 
 def measured_cost(
     plan: Plan, ledger: Ledger, estimate: Estimate, output: Location, sizes: Mapping[str, int],
-    pieces: Mapping[str, Sequence[PieceRecord]], tracks: Mapping[str, TrackRecord],
+    pieces: Mapping[str, Sequence[PieceRecord]], tracks: Mapping[str, TrackRecord], quality: QualitySettings,
 ) -> JobCost:  # fmt: skip
     """Return what the job cost, with the speeds that it was done at. `sizes` are the bytes of the outputs by format."""
-    samples = _samples(plan, ledger, sizes, pieces, tracks)
+    samples = _samples(plan, ledger, sizes, pieces, tracks, quality)
     return job_cost(plan, ledger, estimate, sizes, writes_bucket=_is_bucket(output), samples=samples)
 
 
@@ -98,7 +109,7 @@ def cpu_class() -> str:
 
 def _samples(
     plan: Plan, ledger: Ledger, sizes: Mapping[str, int], pieces: Mapping[str, Sequence[PieceRecord]],
-    tracks: Mapping[str, TrackRecord],
+    tracks: Mapping[str, TrackRecord], quality: QualitySettings,
 ) -> list[Sample]:  # fmt: skip
     samples: list[Sample] = []
 
@@ -122,11 +133,23 @@ def _samples(
                 rendition=track.id, kind=kind_of_track(track), work=_ms(record.end_s - record.start_s),
                 cpu_ms=_ms(record.cpu_s), size_bytes=record.size_bytes,
             )  # fmt: skip
+    for video in plan.video:
+        if quality.compare_every is not None and video.segments:
+            work = measuring_of(video.id)
+            runs, cpu_ms = _spent(ledger, work)
+            kind = kind_of_measuring(plan.source, video, quality.compare_every)
+            frames = video.frames * runs // len(video.segments)
+            add(rendition=work, kind=kind, work=pixels_of(video, frames), cpu_ms=cpu_ms, size_bytes=0)
     for format, size in sizes.items():
         mux = mux_of(format)
-        cpu_ms = sum(100 * run.cpu_tenths for run in ledger.runs if run.work == mux and not run.failed)
-        add(rendition=mux, kind=kind_of_mux(format), work=size, cpu_ms=cpu_ms, size_bytes=size)
+        add(rendition=mux, kind=kind_of_mux(format), work=size, cpu_ms=_spent(ledger, mux)[1], size_bytes=size)
     return samples
+
+
+def _spent(ledger: Ledger, work: str) -> tuple[int, int]:
+    """Return how many runs succeeded at it, and their CPU milliseconds."""
+    runs = [run for run in ledger.runs if run.work == work and not run.failed]
+    return len(runs), sum(100 * run.cpu_tenths for run in runs)
 
 
 def _ms(seconds: float) -> int:

@@ -13,9 +13,11 @@ from reelmill.cost.speeds import (
     Speed,
     Speeds,
     default_speed,
+    kind_of_measuring,
     kind_of_mux,
     kind_of_track,
     kind_of_video,
+    measuring_of,
     mux_of,
     pixels_of,
 )
@@ -29,7 +31,7 @@ Kept = Collection[tuple[str, int]]
 class EstimateLine(Frozen):
     """What one rendition, track or output is expected to take."""
 
-    work: str = Field(description="Rendition, or `mux` and the format")
+    work: str = Field(description="Rendition, `quality` and one, or `mux` and the format")
     cpu_tenths: int = Field(description="Tenths of a CPU second, each run rounded up")
     nanos: int = Field(description="Billionths of the currency")
     known_from: KnownFrom = Field(description="Whether its speed was measured on such a CPU, elsewhere, or never")
@@ -58,18 +60,23 @@ class Estimate(Frozen):
         return tuple(each.work for each in self.lines if each.known_from == "defaults" and each.cpu_tenths)
 
 
-def kinds_in(plan: Plan) -> set[Kind]:
-    """Return what speeds an estimate of the plan goes by."""
-    video = {kind_of_video(plan.source, each) for each in plan.video if each.segments}
+def kinds_in(plan: Plan, compare_every: int | None = None) -> set[Kind]:
+    """Return what speeds an estimate of the plan goes by; `compare_every` is that of `estimate_cost`."""
+    encoded = [each for each in plan.video if each.segments]
+    video = {kind_of_video(plan.source, each) for each in encoded}
+    if compare_every is not None:
+        video |= {kind_of_measuring(plan.source, each, compare_every) for each in encoded}
     return video | {kind_of_track(each) for each in plan.tracks} | {kind_of_mux(each.label) for each in plan.outputs}
 
 
 def estimate_cost(
-    plan: Plan, prices: Prices, speeds: Speeds, *, reads_bucket: bool, writes_bucket: bool, kept: Kept = ()
-) -> Estimate:
+    plan: Plan, prices: Prices, speeds: Speeds, *, reads_bucket: bool, writes_bucket: bool, kept: Kept = (),
+    compare_every: int | None = None,
+) -> Estimate:  # fmt: skip
     """Return what the plan is expected to cost; by the table of defaults where `speeds` does not know a kind.
 
-    `reads_bucket` and `writes_bucket` say whether the source and the outputs are moved from and to a bucket.
+    `reads_bucket` and `writes_bucket` say whether the source and the outputs are moved from and to a bucket. Where
+    quality is measured, one of `compare_every` frames is compared; once, though a segment may be encoded again for it.
     """
 
     def speed_of(kind: Kind) -> Speed:
@@ -88,6 +95,10 @@ def estimate_cost(
         speed = speed_of(kind_of_video(plan.source, video))
         left = [each for each in video.segments if (video.id, each.number) not in kept]
         add(video.id, [billed_tenths(speed.cpu_s(pixels_of(video, each.frames))) for each in left], speed.known_from)
+        if compare_every is not None:
+            speed = speed_of(kind_of_measuring(plan.source, video, compare_every))
+            tenths = [billed_tenths(speed.cpu_s(pixels_of(video, each.frames))) for each in left]
+            add(measuring_of(video.id), tenths, speed.known_from)
     for track in plan.tracks:
         speed = speed_of(kind_of_track(track))
         tenths = [] if (track.id, 0) in kept else [billed_tenths(speed.cpu_s(_milliseconds(plan)))]

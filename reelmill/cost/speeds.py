@@ -18,13 +18,14 @@ KnownFrom = Literal["measured", "elsewhere", "defaults"]
 _SIZES = (144, 240, 360, 480, 720, 1080, 1440, 2160, 4320)
 _SOUND = "sound"
 _MUX = "mux"
+_QUALITY = "quality"
 
 
 class Kind(Frozen):
     """Which work is alike. What it is made from counts, since decoding takes its time as well."""
 
-    codec: str = Field(description="Codec, `copy` for a copied track, or `mux`")
-    preset: str = Field(description="Preset of the encoder; empty where it has none")
+    codec: str = Field(description="Codec, `copy` for a copied track, `quality` for measuring, or `mux`")
+    preset: str = Field(description="Preset of the encoder; of how many frames one is compared; else empty")
     size: str = Field(description="Size it was encoded to: `720p` and the like, `sound`, or the format that was muxed")
     source_size: str = Field(description="Size of the source")
 
@@ -84,6 +85,10 @@ _MEGAPIXEL = 1_000_000
 _SOUND_MS_PER_S = 20
 _SOUND_BYTES_PER_S = 16_000
 _MUX_MS_PER_MB = 20
+_DECODE_MS = 8
+"""CPU milliseconds to decode and shape a million pixels of the source, to compare a piece with it."""
+_COMPARE_MS = 72
+"""CPU milliseconds to compare a million pixels by VMAF, SSIM and PSNR, of 720p, with ffmpeg 9.0."""
 
 
 def size_class(width: int, height: int) -> str:
@@ -103,6 +108,11 @@ def kind_of_video(source: Source, rendition: VideoRendition) -> Kind:
 
 def kind_of_track(track: TrackRendition) -> Kind:
     return Kind(codec="copy" if track.copies else track.codec, preset="", size=_SOUND, source_size=_SOUND)
+
+
+def kind_of_measuring(source: Source, rendition: VideoRendition, every_frames: int) -> Kind:
+    """Return what kind of work it is to measure a rendition, one of `every_frames` frames."""
+    return kind_of_video(source, rendition).model_copy(update={"codec": _QUALITY, "preset": str(every_frames)})
 
 
 def kind_of_mux(format: str) -> Kind:
@@ -131,6 +141,9 @@ def default_speed(kind: Kind) -> Speed:
     if kind.size == _SOUND:
         copied = kind.codec == "copy"
         return Speed(1000, 1 if copied else _SOUND_MS_PER_S, _SOUND_BYTES_PER_S, "defaults")
+    if kind.codec == _QUALITY:
+        shrunk = (int(kind.source_size[:-1]) / int(kind.size[:-1])) ** 2
+        return Speed(_MEGAPIXEL, round(_DECODE_MS * shrunk + _COMPARE_MS / int(kind.preset)), 0, "defaults")
     by_preset = _DEFAULT_MS[kind.codec]
     cpu_ms = by_preset.get(kind.preset) or sorted(by_preset.values())[len(by_preset) // 2]
     return Speed(_MEGAPIXEL, cpu_ms, _DEFAULT_BYTES[kind.codec], "defaults")

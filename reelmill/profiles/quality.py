@@ -42,6 +42,11 @@ class QualitySettings(BaseModel):
     )  # fmt: skip
 
     @property
+    def compare_every(self) -> int | None:
+        """Of how many frames one is compared; None where nothing is measured."""
+        return self.every_frames if self.measure else None
+
+    @property
     def floors(self) -> dict[str, float]:
         """What is the least that each measure must be, by its name."""
         wanted = {"vmaf": self.min_vmaf, "ssim": self.min_ssim, "psnr_db": self.min_psnr_db}

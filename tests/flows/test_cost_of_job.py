@@ -57,7 +57,7 @@ def job(clip: Path, tmp_path: Path, prefect_server: str) -> TranscodeJob:
 
 def estimate_of(job: TranscodeJob) -> Estimate:
     prepared = prepare_job(job)
-    return estimate_job(prepared.plan, prepared.accepted.output)
+    return estimate_job(prepared.plan, prepared.accepted.output, prepared.accepted.profile.quality)
 
 
 def test_job_says_what_it_cost_everywhere_and_the_next_estimate_goes_by_it(job: TranscodeJob, tmp_path: Path):

@@ -73,6 +73,10 @@ def test_the_manifest_says_how_good_it_is_and_where_it_is_worst(clip: Path, tmp_
     assert found.worst_start_s == pytest.approx(found.worst_segment * 2, abs=0.2)
     assert found.worst_vmaf < found.vmaf < 100
     assert json.loads((tmp_path / "out" / FILE_NAME).read_text())["quality"][0]["vmaf"] == found.vmaf
+    [speed] = [each for each in manifest.cost.samples if each.kind.codec == "quality"]
+    assert speed.work == found.frames * (manifest.outputs[0].width or 0) * (manifest.outputs[0].height or 0)
+    assert 0 < speed.cpu_ms / 1000 < manifest.cost.cpu_s
+    assert manifest.cost.estimated_cpu_s > 0.072 * speed.work / 1e6
 
 
 @pytest.mark.parametrize("codec", ["h264", "hevc"])

@@ -12,11 +12,21 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from reelmill.cost.estimate import estimate_cost, kinds_in
+from reelmill.cost.estimate import EstimateLine, estimate_cost, kinds_in
 from reelmill.cost.ledger import Ledger, close_ledger, noted, open_ledger
 from reelmill.cost.prices import Prices, amount_of, billed_tenths, divided, money_text, nanos_of, off_percent, shares
 from reelmill.cost.report import JobCost, cost_text, job_cost
-from reelmill.cost.speeds import Kind, Speed, default_speed, kind_of_video, mux_of, size_class
+from reelmill.cost.speeds import (
+    Kind,
+    Speed,
+    Speeds,
+    default_speed,
+    kind_of_measuring,
+    kind_of_video,
+    measuring_of,
+    mux_of,
+    size_class,
+)
 from reelmill.errors import BudgetExceeded
 from reelmill.planning.plan import Plan
 from reelmill.profiles.encoders import VIDEO_ENCODERS
@@ -147,6 +157,22 @@ def test_what_is_kept_costs_nothing_again():
     assert half.lines[0].cpu_tenths * 2 == everything.lines[0].cpu_tenths
     assert half.lines[1].cpu_tenths == 0
     assert SOUND not in half.by_defaults
+
+
+def test_measuring_is_expected_too_by_how_many_frames_are_compared():
+    def measuring(every: int | None, speeds: Speeds) -> list[EstimateLine]:
+        estimate = estimate_cost(
+            plan(), PRICES, speeds, reads_bucket=False, writes_bucket=False, kept={(VIDEO, 1)}, compare_every=every
+        )
+        return [each for each in estimate.lines if each.work == measuring_of(VIDEO)]
+
+    assert measuring(None, {}) == []
+    [all_frames], [one_of_five] = measuring(1, {}), measuring(5, {})
+    assert all_frames.cpu_tenths > 2 * one_of_five.cpu_tenths > 0
+    kind = kind_of_measuring(plan().source, plan().video[0], 5)
+    assert kind in kinds_in(plan(), 5)
+    [known] = measuring(5, {kind: Speed(work=1_000_000, cpu_ms=30, size_bytes=0, known_from="measured")})
+    assert (known.known_from, known.cpu_tenths) == ("measured", billed_tenths(125 * 1280 * 720 * 0.030 / 1e6))
 
 
 def test_a_given_bit_rate_decides_the_size():
