@@ -35,10 +35,10 @@ def copy_batch(batch: Batch, accepted: AcceptedTransfer, ledger: Ledger, attempt
 
 @task(name="complete", task_run_name="complete-{begun.name}", cache_policy=NO_CACHE, **RETRY)
 def complete_and_verify(
-    begun: Begun, records: dict[int, PartRecord], proof: Proof, accepted: AcceptedTransfer
+    begun: Begun, records: dict[int, PartRecord], proof: Proof, accepted: AcceptedTransfer, attempt: str
 ) -> ObjectReport:
     """Compare every digest, make the copy visible, and read it again where that is wanted."""
-    return finish_object(begun, records, proof, accepted)
+    return finish_object(begun, records, proof, accepted, attempt)
 
 
 def show_report(report: TransferReport) -> None:

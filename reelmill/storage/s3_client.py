@@ -30,6 +30,7 @@ from botocore.exceptions import (
     ProfileNotFound,
     SSLError,
 )
+from botocore.handlers import validate_ascii_metadata
 from botocore.httpsession import get_cert_path
 from botocore.loaders import create_loader
 from urllib3.exceptions import HTTPError
@@ -93,6 +94,16 @@ def signer(store: str = "") -> S3SigV4Auth:
     return S3SigV4Auth(credentials, "s3", client(store).meta.region_name)
 
 
+def is_one_account(first: str, second: str) -> bool:
+    """Whether two stores are one server, asked with the same credentials."""
+    if first == second:
+        return True
+    if client(first).meta.endpoint_url != client(second).meta.endpoint_url:
+        return False
+    keys = [signer(each).credentials.access_key for each in (first, second)]
+    return keys[0] == keys[1]
+
+
 def forget_client() -> None:
     """Have the next client made by the settings and the environment as they are then."""
     _client.cache_clear()
@@ -118,6 +129,8 @@ def _client(name: str) -> S3Client:
         made: Any = _session(name).create_client(
             "s3", region_name=store.region, endpoint_url=store.endpoint_url, config=config
         )
+        for operation in ("PutObject", "CreateMultipartUpload"):  # it would refuse what other clients have written
+            made.meta.events.unregister(f"before-parameter-build.s3.{operation}", validate_ascii_metadata)
         return made
 
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, cast
-from urllib.parse import parse_qsl, urlencode
+from urllib.parse import parse_qsl, quote, urlencode
 
 from botocore.exceptions import ClientError
 
@@ -17,6 +18,7 @@ from reelmill.storage.digests import content_md5
 from reelmill.storage.location import S3Location
 from reelmill.storage.s3 import S3Store, refuse_missing_bucket
 from reelmill.storage.s3_client import client, code_of, explained
+from reelmill.storage.s3_headers import as_meant, as_sent
 from reelmill.storage.s3_upload import Upload, is_md5, retried
 from reelmill.storage.store import leaves_to_sweep
 
@@ -65,9 +67,18 @@ def look_at(where: S3Location) -> ObjectFacts | None:
     return ObjectFacts(
         size_bytes=found["ContentLength"], etag=found["ETag"], version="" if version == "null" else version,
         modified=found["LastModified"], has_md5=is_md5(found["ETag"].strip('"'), found),
-        headers={name: found[name] for name in _KEPT_HEADERS if name in found}, metadata=found.get("Metadata", {}),
+        headers={name: _meant(found[name]) for name in _KEPT_HEADERS if name in found},
+        metadata={name: as_meant(value) for name, value in found.get("Metadata", {}).items()},
         crc32=found["ChecksumCRC32"] if is_whole else None,
     )  # fmt: skip
+
+
+def _meant(value: Any) -> Any:
+    return as_meant(value) if isinstance(value, str) else value  # Expires is a time
+
+
+def _metadata_for(where: S3Location, metadata: dict[str, str]) -> dict[str, str]:
+    return {name: as_sent(value, client(where.store).meta.endpoint_url) for name, value in metadata.items()}
 
 
 def first_part_bytes(where: S3Location, facts: ObjectFacts) -> int | None:
@@ -89,18 +100,23 @@ def tags_of(where: S3Location, facts: ObjectFacts) -> str:
     """Return the object's tags as the header `x-amz-tagging` has them. StoreAccessDenied where they may not be read."""
     named: Any = {"Bucket": where.bucket, "Key": where.key} | ({"VersionId": facts.version} if facts.version else {})
     with explained(f"tags of {where}"):
-        found = client(where.store).get_object_tagging(**named)
-    return urlencode([(each["Key"], each["Value"]) for each in found["TagSet"]])
+        found = _tags_in(client(where.store).get_object_tagging(**named))
+    return urlencode(found, quote_via=quote)  # some servers (Ceph 16) take the usual + for a plus sign
 
 
 def keep_tags(where: S3Location, tags: str) -> None:
     """Give an object its tags where it has not got them: some servers ignore those of an upload in parts."""
     wanted = dict(parse_qsl(tags, keep_blank_values=True))
     with explained(f"tags of {where}"):
-        found = client(where.store).get_object_tagging(Bucket=where.bucket, Key=where.key)
-        if {each["Key"]: each["Value"] for each in found["TagSet"]} != wanted:
+        found = _tags_in(client(where.store).get_object_tagging(Bucket=where.bucket, Key=where.key))
+        if found != wanted:
             tag_set: Any = [{"Key": name, "Value": value} for name, value in wanted.items()]
             client(where.store).put_object_tagging(Bucket=where.bucket, Key=where.key, Tagging={"TagSet": tag_set})
+
+
+def _tags_in(answer: Any) -> dict[str, str]:
+    """Return the tags of an answer: that of an object without any is empty on some servers (Ceph 16)."""
+    return {each["Key"]: each["Value"] for each in answer.get("TagSet", ())}
 
 
 def objects_below(where: S3Location) -> Iterator[tuple[str, int, str]]:
@@ -124,7 +140,7 @@ def begin_copy(
     An upload that an answer was lost to is open without anybody's knowing its id, and is aborted. `with_crc32` asks the
     server to check a CRC-32 with each part; what it answers says whether it does.
     """
-    named: Any = {"Bucket": where.bucket, "Key": where.key, "Metadata": metadata, **headers}
+    named: Any = {"Bucket": where.bucket, "Key": where.key, "Metadata": _metadata_for(where, metadata), **headers}
     named |= {"Tagging": tags} if tags else {}
     began, upload_id, is_alone = time.monotonic(), "", False
     try:
@@ -160,18 +176,32 @@ def put_whole(
     *,
     if_absent: bool,
 ) -> str:
-    """Put a small object, which the server checks by its MD5, and return its ETag. StoreConflict with `if_absent`."""
+    """Put a small object, which the server checks by its MD5, and return its ETag. StoreConflict with `if_absent`.
+
+    StoreFailed when the server says that it has something else; that is removed.
+    """
     options: Any = headers | ({"Tagging": tags} if tags else {}) | ({"IfNoneMatch": "*"} if if_absent else {})
 
     def put() -> str:
         with explained(str(where)):
             answer = client(where.store).put_object(
-                Bucket=where.bucket, Key=where.key, Body=content, ContentMD5=content_md5(content), Metadata=metadata,
-                **options,
+                Bucket=where.bucket, Key=where.key, Body=content, ContentMD5=content_md5(content),
+                Metadata=_metadata_for(where, metadata), **options,
             )  # fmt: skip
-        return answer["ETag"]
+        etag = answer["ETag"].strip('"')
+        if is_md5(etag, answer) and etag != hashlib.md5(content).hexdigest():
+            remove_object(where, answer["ETag"])
+            raise StoreFailed(f"{where}: what was stored is not what was sent (its MD5 differs)")
+        return etag
 
     return retried(put)
+
+
+def remove_object(where: S3Location, etag: str) -> None:
+    """Remove an object, if it is still the one with that ETag."""
+    if (found := look_at(where)) is not None and found.etag == etag:
+        with explained(str(where)):
+            client(where.store).delete_object(Bucket=where.bucket, Key=where.key)
 
 
 def stored_parts(upload: Upload) -> dict[int, tuple[int, str]] | None:

@@ -37,7 +37,10 @@ _ENCRYPTION = {
 
 
 class Wire:
-    """The connections of one thread, one to each server, and its buffer. Ends with the block."""
+    """The connections of one thread, for each server one to read by and one to write by, and its buffer.
+
+    Ends with the block. The two may be open at once: bytes pass between two accounts of one server, too.
+    """
 
     def __init__(self) -> None:
         self.buffer = memoryview(bytearray(BLOCK_BYTES))
@@ -52,9 +55,9 @@ class Wire:
             each.close()
         self._open.clear()
 
-    def connect(self, parts: SplitResult) -> HTTPConnection:
-        """Return an open connection to the server of an address."""
-        name = f"{parts.scheme}://{parts.netloc}"
+    def connect(self, parts: SplitResult, method: str) -> HTTPConnection:
+        """Return an open connection to the server of an address, for requests of that method."""
+        name = f"{method} {parts.scheme}://{parts.netloc}"
         connection = self._open.get(name)
         if connection is None:
             connection = self._open[name] = _connection(parts)
@@ -163,7 +166,7 @@ def writing(wire: Wire, upload: Upload, number: int, size_bytes: int) -> Generat
 def _asked(wire: Wire, method: str, url: str, what: str, headers: dict[str, str]) -> Generator[HTTPConnection]:
     """Send the head of a request. Whatever goes wrong then ends the connection: nobody knows where it stands."""
     parts = urlsplit(url)
-    connection = wire.connect(parts)
+    connection = wire.connect(parts, method)
     is_relayed = parts.scheme == "http" and _proxy(parts.scheme, parts.netloc)
     try:
         with _told(what):

@@ -18,8 +18,10 @@ from reelmill.storage.s3 import S3Store, refuse_missing_bucket
 from reelmill.storage.s3_objects import begin_copy, stored_parts
 from reelmill.storage.s3_upload import Upload, abort_upload
 from reelmill.storage.store import leaves_to_sweep
+from reelmill.transfer.comparing import content_there
+from reelmill.transfer.confirming import confirm_copy
 from reelmill.transfer.copying import Begun, Target
-from reelmill.transfer.ends import SourceFile, file_md5, is_there, kept_of, look_at_source
+from reelmill.transfer.ends import SourceFile, file_md5, kept_of, look_at_source
 from reelmill.transfer.job import AcceptedTransfer
 from reelmill.transfer.ledger import Beginning, Ledger, PartRecord, object_name
 from reelmill.transfer.parts import StreamRates, count_parts, part_of
@@ -39,7 +41,7 @@ class Start:
 
 
 def begin_object(
-    planned: ObjectPlan, accepted: AcceptedTransfer, rates: StreamRates, ledger: Ledger
+    planned: ObjectPlan, accepted: AcceptedTransfer, rates: StreamRates, ledger: Ledger, attempt: str
 ) -> Start | SourceFile:
     """Return what is to be copied; the source alone when its content is at the destination already.
 
@@ -52,21 +54,32 @@ def begin_object(
     if needs_copy(source, planned.destination, replaces=accepted.job.replace):
         part_bytes = part_bytes_for(accepted, source, rates)
         return _begin(source, planned.destination, part_bytes, accepted, ledger, earlier)
+    was_killed = earlier is not None and earlier.identity == source.identity
+    if warning := confirm_copy(source, planned.destination, accepted, attempt, was_killed=was_killed):
+        _log.warning("%s", warning)
     if earlier is not None:
         discard(earlier, planned.destination, ledger)
     return source
 
 
 def needs_copy(source: SourceFile, destination: Location, *, replaces: bool) -> bool:
-    """Whether the destination lacks the source's content. OutputCollision when it has another, and that stays."""
+    """Whether the destination lacks the source's content. OutputCollision when it has another, and that stays.
+
+    What can't be compared counts as another.
+    """
     local = next((each for each in (destination, source.location) if isinstance(each, Path)), Path())
     with explained_file(local):
-        found = is_there(source, destination)
-    if found is False and not replaces:
+        found = content_there(source, destination)
+    if found == "another" and not replaces:
         raise OutputCollision(
             f"destination: {destination} is there already with another content; --replace replaces it"
         )
-    return not found
+    if found == "unknown" and not replaces:
+        raise OutputCollision(
+            f"destination: {destination} is there already and can't be compared with {source.location}: nothing that "
+            "is known of both tells; --replace copies it anew"
+        )
+    return found != "same"
 
 
 def refuse_foreseen(accepted: AcceptedTransfer, plan: TransferPlan) -> None:

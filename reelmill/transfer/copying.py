@@ -132,7 +132,7 @@ def _stream(wire: Wire, begun: Begun, part: Part, attempt: str, pace: Pacer, on_
             with writing_file(begun.target.place, part.start) as write:
                 passed = pass_on(wire, read, part.size_bytes, what, write, pace=pace, tell=tell, attempt=attempt)
             etag = ""
-    if begun.twice and digest_range(wire, begun.source, part, attempt) != passed:
+    if begun.twice and digest_range(wire, begun.source, part, attempt, pace) != passed:
         raise StoreFailed(f"{what}: the source's bytes came differently when read again")
     return PartRecord(
         number=part.number, size_bytes=part.size_bytes, md5=passed.md5, crc32=passed.crc32, etag=etag
@@ -154,10 +154,11 @@ def reading_range(wire: Wire, source: SourceFile, part: Part) -> Generator[ReadI
             yield read
 
 
-def digest_range(wire: Wire, source: SourceFile, part: Part, attempt: str) -> Passed:
-    """Read a part of the source and return what it is."""
+def digest_range(wire: Wire, source: SourceFile, part: Part, attempt: str, pace: Pacer) -> Passed:
+    """Read a part of the source and return what it is. A file of this machine is on no line that others need."""
+    held = pace if isinstance(source.location, S3Location) else None
     with reading_range(wire, source, part) as read:
-        return pass_on(wire, read, part.size_bytes, str(source.location), attempt=attempt)
+        return pass_on(wire, read, part.size_bytes, str(source.location), attempt=attempt, pace=held)
 
 
 def pass_on(
@@ -173,8 +174,9 @@ def pass_on(
 ) -> Passed:
     """Hand on exactly so many bytes, and return what they were. StoreFailed when fewer come."""
     md5, crc, passed = hashlib.md5(), 0, 0
+    most = min(len(wire.buffer), (pace.block_bytes if pace else None) or len(wire.buffer))
     while passed < size_bytes:
-        count = read(wire.buffer[: min(len(wire.buffer), size_bytes - passed)])
+        count = read(wire.buffer[: min(most, size_bytes - passed)])
         if not count:
             raise StoreFailed(f"{what}: {passed:,} of {size_bytes:,} bytes came")
         block = wire.buffer[:count]

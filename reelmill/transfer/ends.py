@@ -1,23 +1,19 @@
-"""Looks at the two ends of a transfer: what the source is, and whether it is at the destination already."""
+"""Looks at the source of a transfer: what it is, and what of it a copy gets."""
 
 from __future__ import annotations
 
 import hashlib
 import mimetypes
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 from reelmill.errors import SourceNotFound, StoreAccessDenied, StoreFailed
-from reelmill.settings import settings
 from reelmill.storage.location import Location, S3Location
 from reelmill.storage.pinning import pin
 from reelmill.storage.s3_client import reads_twice
 from reelmill.storage.s3_objects import ObjectFacts, first_part_bytes, look_at, tags_of
-from reelmill.transfer.checksums import etag_of
-from reelmill.transfer.parts import Part, count_parts, guess_part_bytes, plan_parts
+from reelmill.transfer.parts import Part, count_parts, usual_part_bytes
 
 STAMP = "reelmill-source"
 """Name of the metadata that says of which content a copy is: its ETag need not be the source's."""
@@ -63,51 +59,19 @@ def look_at_source(location: Location) -> SourceFile:
         raise SourceNotFound(f"source: there is no object {location}")
     identity = hashlib.sha256(f"{facts.size_bytes} {facts.etag}".encode()).hexdigest()
     source = SourceFile(location, facts.size_bytes, identity, f"{facts.etag} {facts.version}".strip(), facts)
-    part_bytes, is_guess = _parts_of(location, facts)
+    part_bytes, is_guess = parts_of(location, facts)
     return replace(source, part_bytes=part_bytes, is_guess=is_guess)
 
 
-def _parts_of(location: S3Location, facts: ObjectFacts) -> tuple[int | None, bool]:
+def parts_of(location: S3Location, facts: ObjectFacts) -> tuple[int | None, bool]:
     """Return the size of the parts an object has, and whether that is only the likely one."""
     if facts.parts is None:
         return None, False
     first = facts.size_bytes if facts.parts == 1 else first_part_bytes(location, facts)
     if first:
         return (first, False) if count_parts(facts.size_bytes, first) == facts.parts else (None, False)
-    return guess_part_bytes(facts.size_bytes, facts.parts), True
-
-
-def is_there(source: SourceFile, destination: Location) -> bool | None:
-    """Whether the destination has the source's content; None when nothing is there."""
-    if isinstance(destination, Path):
-        if not destination.exists():
-            return None
-        return destination.is_file() and source.size_bytes == destination.stat().st_size and _is_in(source, destination)
-    found = look_at(destination)
-    if found is None:
-        return None
-    if found.size_bytes != source.size_bytes:
-        return False
-    if found.metadata.get(STAMP) == source.identity:
-        return True
-    if source.facts is not None:
-        return source.facts.has_md5 and found.has_md5 and source.facts.etag == found.etag
-    assert isinstance(source.location, Path)
-    return found.has_md5 and _file_has_etag(source.location, found, _parts_of(destination, found)[0])
-
-
-def _is_in(source: SourceFile, path: Path) -> bool:
-    assert source.facts is not None
-    return source.facts.has_md5 and _file_has_etag(path, source.facts, source.part_bytes)
-
-
-def _file_has_etag(path: Path, facts: ObjectFacts, part_bytes: int | None) -> bool:
-    if facts.parts is not None and part_bytes is None:
-        return False
-    parts = plan_parts(facts.size_bytes, part_bytes or max(facts.size_bytes, 1))
-    with ThreadPoolExecutor(settings().workers) as pool:
-        md5s = list(pool.map(partial(file_md5, path), parts))
-    return etag_of(md5s, of_parts=facts.parts is not None) == facts.etag.strip('"')
+    usual = usual_part_bytes(facts.size_bytes, facts.parts)
+    return usual[0] if len(usual) == 1 else None, True
 
 
 def file_md5(path: Path, part: Part) -> str:
@@ -126,9 +90,15 @@ def kept_of(source: SourceFile) -> tuple[dict[str, Any], dict[str, str], str, st
     if source.facts is None:
         kind = mimetypes.guess_type(source.location.name)[0]
         return ({"ContentType": kind} if kind else {}), {STAMP: source.identity}, "", None
+    return source.facts.headers, source.facts.metadata | {STAMP: source.identity}, *tags_kept(source)
+
+
+def tags_kept(source: SourceFile) -> tuple[str, str | None]:
+    """Return the tags that a copy gets, and a warning where they can't be read."""
+    if source.facts is None:
+        return "", None
     assert isinstance(source.location, S3Location)
-    metadata = source.facts.metadata | {STAMP: source.identity}
     try:
-        return source.facts.headers, metadata, tags_of(source.location, source.facts), None
+        return tags_of(source.location, source.facts), None
     except (StoreAccessDenied, StoreFailed) as error:
-        return source.facts.headers, metadata, "", f"the copy has no tags: {error}"
+        return "", f"the copy of {source.location} has no tags: {error}"

@@ -3,28 +3,25 @@
 from __future__ import annotations
 
 import shutil
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
-from reelmill.errors import SourceChanged, StoreFailed, VerifyFailed
+from reelmill.errors import SourceChanged, VerifyFailed
 from reelmill.storage.digests import crc32_text
+from reelmill.storage.file_notes import note_content
 from reelmill.storage.local_ranges import publish_file
 from reelmill.storage.location import S3Location
-from reelmill.storage.s3_client import client, explained
 from reelmill.storage.s3_objects import keep_tags, look_at, stored_parts
 from reelmill.storage.s3_upload import Upload, complete_upload
-from reelmill.storage.s3_wire import Wire
 from reelmill.transfer.beginning import needs_copy
 from reelmill.transfer.checksums import etag_of, fold_crc32
-from reelmill.transfer.copying import Begun, Passed, digest_range
-from reelmill.transfer.ends import SourceFile, kept_of, look_at_source
+from reelmill.transfer.copying import Begun
+from reelmill.transfer.ends import look_at_source, tags_kept
 from reelmill.transfer.job import AcceptedTransfer
 from reelmill.transfer.ledger import PartRecord
-from reelmill.transfer.parts import Part, part_of
 from reelmill.transfer.report import ObjectReport, Proof
+from reelmill.transfer.verifying import read_again
 
-_LOOKS = 3
 Records = dict[int, PartRecord]
 
 
@@ -63,7 +60,9 @@ def _doubt(begun: Begun, *, certain: bool) -> Proof | None:
     return "read twice"
 
 
-def finish_object(begun: Begun, records: Records, proof: Proof, accepted: AcceptedTransfer) -> ObjectReport:
+def finish_object(
+    begun: Begun, records: Records, proof: Proof, accepted: AcceptedTransfer, attempt: str
+) -> ObjectReport:
     """Make the copy visible and return what it is.
 
     Raises SourceChanged, OutputCollision when the destination was made meanwhile, VerifyFailed when the store has
@@ -74,7 +73,7 @@ def finish_object(begun: Begun, records: Records, proof: Proof, accepted: Accept
     if not accepted.job.replace:
         needs_copy(begun.source, begun.destination, replaces=False)
     etag = _publish(begun, parts, accepted)
-    if isinstance(begun.destination, S3Location) and (tags := kept_of(begun.source)[2]):
+    if isinstance(begun.destination, S3Location) and (tags := tags_kept(begun.source)[0]):
         keep_tags(begun.destination, tags)
     place = begun.target.place
     is_checked = (isinstance(place, Upload) and place.has_crc32) or all(
@@ -82,7 +81,7 @@ def finish_object(begun: Begun, records: Records, proof: Proof, accepted: Accept
     )
     reads_again = accepted.job.verify == "full" or not is_checked
     if reads_again:
-        parts = _read_again(begun, parts, accepted)
+        parts = read_again(begun.source, begun.destination, parts, begun.part_bytes, accepted, attempt)
     crcs = [(each.crc32, each.size_bytes) for each in parts if each.crc32 is not None]
     return ObjectReport(
         source=str(begun.source.location), destination=str(begun.destination), size_bytes=begun.source.size_bytes,
@@ -103,6 +102,7 @@ def _refuse_changed(begun: Begun) -> None:
 def _publish(begun: Begun, parts: list[PartRecord], accepted: AcceptedTransfer) -> str:
     if not isinstance(begun.destination, S3Location):
         assert isinstance(begun.target.place, Path)
+        note_content(begun.target.place, begun.source.identity)
         publish_file(begun.target.place, begun.destination, replaces=accepted.job.replace)
         shutil.rmtree(begun.target.place.parent, ignore_errors=True)
         return ""
@@ -128,49 +128,3 @@ def _publish(begun: Begun, parts: list[PartRecord], accepted: AcceptedTransfer) 
     if found is None or found.size_bytes != begun.source.size_bytes:
         raise VerifyFailed(f"{begun.destination}: it is not there, or was replaced by somebody else")
     return found.etag.strip('"')
-
-
-def _read_again(begun: Begun, parts: list[PartRecord], accepted: AcceptedTransfer) -> list[PartRecord]:
-    """Read the whole copy and return the records with all digests. VerifyFailed when it differs; it is removed then."""
-    copy = look_at_source(begun.destination)
-
-    def look(record: PartRecord) -> PartRecord | None:
-        part = part_of(record.number, begun.source.size_bytes, begun.part_bytes)
-        with Wire() as wire:
-            for _ in range(_LOOKS):  # a bit may be flipped on the way here
-                found = _digest(wire, copy, part)
-                expected = record
-                if record.crc32 is None:
-                    truth = _digest(wire, begun.source, part)
-                    expected = record.model_copy(update={"md5": truth.md5, "crc32": truth.crc32})
-                if Passed(expected.md5, expected.crc32 or 0) == found:
-                    return expected
-        return None
-
-    with ThreadPoolExecutor(accepted.streams) as pool:
-        looked = list(pool.map(look, parts))
-    if wrong := [record.number for record, found in zip(parts, looked, strict=True) if found is None]:
-        _remove(begun, copy)
-        raise VerifyFailed(
-            f"{begun.destination}: read again, {len(wrong)} of {len(parts)} parts differ; it was removed"
-        )
-    return [each for each in looked if each is not None]
-
-
-def _digest(wire: Wire, source: SourceFile, part: Part) -> Passed:
-    failure: StoreFailed | None = None
-    for _ in range(_LOOKS):
-        try:
-            return digest_range(wire, source, part, "")
-        except StoreFailed as error:
-            failure = error
-    assert failure is not None
-    raise failure
-
-
-def _remove(begun: Begun, copy: SourceFile) -> None:
-    if not isinstance(begun.destination, S3Location):
-        begun.destination.unlink(missing_ok=True)
-    elif (found := look_at(begun.destination)) is not None and copy.facts and found.etag == copy.facts.etag:
-        with explained(str(begun.destination)):
-            client(begun.destination.store).delete_object(Bucket=begun.destination.bucket, Key=begun.destination.key)

@@ -14,6 +14,7 @@ from reelmill.settings import settings
 from reelmill.storage.digests import content_key
 from reelmill.storage.local_ranges import explained_file
 from reelmill.storage.location import Location, S3Location, is_inside, parse_location
+from reelmill.transfer.pacing import streams_at
 from reelmill.transfer.parts import parse_size
 
 AUTO = "auto"
@@ -108,11 +109,11 @@ def accept_transfer(job: TransferJob) -> AcceptedTransfer:
         raise TriggerLoop(f"destination: {destination} is in the source {source}: the next run would copy the copies")
     if job.concurrency is not None and not 1 <= job.concurrency <= _MOST_STREAMS:
         raise InvalidParameter(f"concurrency: {job.concurrency} is not allowed; allowed: 1 to {_MOST_STREAMS}")
+    bytes_per_s = parse_size(job.rate_limit, "rate_limit (--rate-limit)") if job.rate_limit else None
     return AcceptedTransfer(
         job, source, destination,
         part_bytes=None if job.part_size == AUTO else parse_size(job.part_size, "part_size (--part-size)"),
-        bytes_per_s=parse_size(job.rate_limit, "rate_limit (--rate-limit)") if job.rate_limit else None,
-        streams=job.concurrency or settings().s3_streams,
+        bytes_per_s=bytes_per_s, streams=streams_at(bytes_per_s, job.concurrency or settings().s3_streams),
     )  # fmt: skip
 
 

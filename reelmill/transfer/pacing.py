@@ -6,6 +6,17 @@ import threading
 import time
 
 _BURST_S = 0.25
+_BLOCK_S = 1.0
+_LEAST_BLOCK = 4 << 10
+_LEAST_OF_STREAM = 64 << 10
+
+
+def streams_at(bytes_per_s: int | None, streams: int) -> int:
+    """Return how many streams to have: fewer where each would pass less than 64 KiB a second.
+
+    A server ends a request whose next bytes don't come for long: so none waits for more than some four seconds.
+    """
+    return streams if bytes_per_s is None else min(streams, max(bytes_per_s // _LEAST_OF_STREAM, 1))
 
 
 class Pacer:
@@ -18,6 +29,11 @@ class Pacer:
         self._bytes_per_s = bytes_per_s
         self._lock = threading.Lock()
         self._free_at = time.monotonic()
+
+    @property
+    def block_bytes(self) -> int | None:
+        """How many bytes to take at most at once: what passes in a second."""
+        return None if self._bytes_per_s is None else max(int(self._bytes_per_s * _BLOCK_S), _LEAST_BLOCK)
 
     def take(self, size_bytes: int) -> float:
         """Return how many seconds to wait before these bytes may pass."""

@@ -100,10 +100,9 @@ def choose_part_bytes(
     return math.ceil(max(aimed, floor) / MIB) * MIB
 
 
-def guess_part_bytes(size_bytes: int, parts: int) -> int | None:
-    """Return the only usual part size that makes so many parts of an object; None when there is none, or several."""
-    fitting = [each * MIB for each in _USUAL_MIB if count_parts(size_bytes, each * MIB) == parts]
-    return fitting[0] if len(fitting) == 1 else None
+def usual_part_bytes(size_bytes: int, parts: int) -> list[int]:
+    """Return the usual part sizes that make so many parts of an object."""
+    return [each * MIB for each in _USUAL_MIB if count_parts(size_bytes, each * MIB) == parts]
 
 
 def batches(numbers: list[int], streams: int) -> Iterator[tuple[int, ...]]:

@@ -12,7 +12,7 @@ from reelmill.settings import settings
 from reelmill.storage.local_listing import files_below
 from reelmill.storage.local_ranges import explained_file
 from reelmill.storage.location import Location, S3Location, is_printable, refuse_escape
-from reelmill.storage.s3_client import client
+from reelmill.storage.s3_client import is_one_account
 from reelmill.storage.s3_objects import objects_below
 from reelmill.transfer.cost import REQUESTS_PER_LARGE, REQUESTS_PER_SMALL, cost_of
 from reelmill.transfer.ends import SourceFile, look_at_source
@@ -101,10 +101,7 @@ def in_one_store(source: Location, destination: Location) -> bool:
     return (
         isinstance(source, S3Location)
         and isinstance(destination, S3Location)
-        and (
-            source.store == destination.store
-            or client(source.store).meta.endpoint_url == client(destination.store).meta.endpoint_url
-        )
+        and is_one_account(source.store, destination.store)
     )
 
 

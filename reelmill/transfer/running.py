@@ -36,7 +36,7 @@ _SMALL_BATCH = 32
 _TELLING_BYTES = 64 << 20
 
 
-Finish = Callable[[Begun, dict[int, PartRecord], Proof, AcceptedTransfer], ObjectReport]
+Finish = Callable[[Begun, dict[int, PartRecord], Proof, AcceptedTransfer, str], ObjectReport]
 """What ends an object's copy: `finish_object`, or a task around it."""
 
 
@@ -137,12 +137,12 @@ class Transfer:
     def _begin_one(self, planned: ObjectPlan) -> None:
         refuse_cancelled(self.attempt)
         self.requests += REQUESTS_PER_LARGE
-        start = begin_object(planned, self.accepted, self.plan.rates, self.ledger)
+        start = begin_object(planned, self.accepted, self.plan.rates, self.ledger, self.attempt)
         if isinstance(start, SourceFile):
             self._note(
                 ObjectReport(
                     source=str(planned.source), destination=str(planned.destination), size_bytes=start.size_bytes,
-                    outcome="same already",
+                    outcome="same already", read_again=self.accepted.job.verify == "full",
                 ),
                 None,
             )  # fmt: skip
@@ -179,7 +179,7 @@ class Transfer:
         if proof is None:
             self._copy_again(copy)
             return
-        report = self.finish(copy.begun, copy.records, proof, self.accepted)
+        report = self.finish(copy.begun, copy.records, proof, self.accepted, self.attempt)
         del self._copies[copy.begun.name]
         place = copy.begun.target.place
         self.ledger.forget(copy.begun.name, place.as_json() if isinstance(place, Upload) else str(place))
@@ -238,8 +238,9 @@ class Transfer:
         copied, moved = [each for each in self.reports if each.outcome == "copied"], self.moved_bytes
         streamed = sum(each.size_bytes for each in copied if not each.by_store) + self.again_bytes
         twice = sum(each.size_bytes for each in copied if each.proof == "read twice")
-        again = sum(each.size_bytes for each in copied if each.read_again)
-        read = streamed + twice if isinstance(self.accepted.source, S3Location) else 0
+        again = sum(each.size_bytes for each in self.reports if each.read_again)
+        compared = again - sum(each.size_bytes for each in copied if each.read_again)
+        read = streamed + twice + compared if isinstance(self.accepted.source, S3Location) else 0
         written = streamed if isinstance(self.accepted.destination, S3Location) else 0
         if isinstance(self.accepted.destination, S3Location):
             read += again

@@ -14,18 +14,22 @@ from reelmill.errors import OutputCollision, SourceChanged, StoreConflict, Store
 from reelmill.media.tool_jobs import refuse_cancelled
 from reelmill.settings import settings
 from reelmill.storage.digests import crc32_text
+from reelmill.storage.file_notes import note_content
 from reelmill.storage.local_ranges import make_hollow, new_draft, publish_file, writing_file
-from reelmill.storage.location import S3Location
+from reelmill.storage.location import Location, S3Location
 from reelmill.storage.s3_objects import put_whole
 from reelmill.storage.s3_wire import Wire
 from reelmill.transfer.beginning import needs_copy
+from reelmill.transfer.confirming import confirm_copy
 from reelmill.transfer.copying import digest_range, pass_on, reading_range
 from reelmill.transfer.ends import SourceFile, kept_of, look_at_source
 from reelmill.transfer.job import AcceptedTransfer
+from reelmill.transfer.ledger import PartRecord
 from reelmill.transfer.pacing import pacer
 from reelmill.transfer.parts import Part
-from reelmill.transfer.plan import ObjectPlan
+from reelmill.transfer.plan import SMALL_BYTES, ObjectPlan
 from reelmill.transfer.report import ObjectReport, Proof
+from reelmill.transfer.verifying import read_again
 
 _FIRST_DELAY_S = 0.1
 
@@ -35,26 +39,43 @@ def copy_small(
 ) -> tuple[ObjectReport, str | None]:
     """Copy one object, unless its content is there, and return what came of it, and a warning.
 
-    Raises as `copy_parts`, and OutputCollision when another content is there, which is not to be replaced.
+    Raises as `copy_parts`, SourceChanged when it has grown since it was listed, and OutputCollision when another
+    content is there, which is not to be replaced.
     """
-    source = look_at_source(planned.source)
+    source, reads_again = look_at_source(planned.source), accepted.job.verify == "full"
     if not needs_copy(source, planned.destination, replaces=accepted.job.replace):
-        return _report(planned, source, outcome="same already"), None
+        warning = confirm_copy(source, planned.destination, accepted, attempt)
+        return _report(planned, source, outcome="same already", read_again=reads_again), warning
+    if source.size_bytes > SMALL_BYTES:  # whose whole content is never in memory
+        raise SourceChanged(
+            f"{planned.source} was small when it was listed and has {source.size_bytes:,} bytes now; the same command "
+            "again copies it in parts"
+        )
     content, proof = _read_often(wire, source, accepted, attempt)
-    crc32 = crc32_text(isal_zlib.crc32(content))
-    if not isinstance(planned.destination, S3Location):
-        _write_file(planned.destination, content, accepted)
-        return _report(planned, source, outcome="copied", crc32=crc32, proof=proof), None
+    md5, crc32 = hashlib.md5(content).hexdigest(), crc32_text(isal_zlib.crc32(content))
+    etag, warning = _write(planned.destination, source, content, accepted)
+    if reads_again:
+        whole = PartRecord(number=1, size_bytes=len(content), md5=md5, crc32=isal_zlib.crc32(content))
+        read_again(source, planned.destination, [whole], max(len(content), 1), accepted, attempt)
+    return _report(
+        planned, source, outcome="copied", crc32=crc32, proof=proof, etag=etag, read_again=reads_again
+    ), warning  # fmt: skip
+
+
+def _write(
+    destination: Location, source: SourceFile, content: bytes, accepted: AcceptedTransfer
+) -> tuple[str, str | None]:
+    """Write the copy, and return its ETag, which a file has not, and what there is to warn of."""
+    if not isinstance(destination, S3Location):
+        _write_file(destination, content, source.identity, accepted)
+        return "", None
     headers, metadata, tags, warning = kept_of(source)
     try:
-        etag = put_whole(
-            planned.destination, content, headers, metadata, tags, if_absent=not accepted.job.replace
-        )  # fmt: skip
+        return put_whole(destination, content, headers, metadata, tags, if_absent=not accepted.job.replace), warning
     except StoreConflict as error:
-        if needs_copy(source, planned.destination, replaces=False):  # else it was ours, and the answer was lost
-            raise OutputCollision(f"destination: {planned.destination} was made by somebody else meanwhile") from error
-        etag = hashlib.md5(content).hexdigest()
-    return _report(planned, source, outcome="copied", crc32=crc32, proof=proof, etag=etag.strip('"')), warning
+        if needs_copy(source, destination, replaces=False):  # else it was ours, and the answer was lost
+            raise OutputCollision(f"destination: {destination} was made by somebody else meanwhile") from error
+        return hashlib.md5(content).hexdigest(), warning
 
 
 def _read_often(wire: Wire, source: SourceFile, accepted: AcceptedTransfer, attempt: str) -> tuple[bytes, Proof]:
@@ -73,17 +94,18 @@ def _read_often(wire: Wire, source: SourceFile, accepted: AcceptedTransfer, atte
 def _read(wire: Wire, source: SourceFile, accepted: AcceptedTransfer, attempt: str) -> tuple[bytes, Proof]:
     """Return the content, and what it was compared with."""
     whole, content = Part(1, 0, source.size_bytes), bytearray()
+    pace = pacer(attempt, accepted.bytes_per_s)
     if source.size_bytes:
         with reading_range(wire, source, whole) as read:
             passed = pass_on(
                 wire, read, source.size_bytes, str(source.location), content.extend,
-                attempt=attempt, pace=pacer(attempt, accepted.bytes_per_s),
+                attempt=attempt, pace=pace,
             )  # fmt: skip
         if source.facts is not None and source.facts.has_md5 and source.facts.parts is None:
             if passed.md5 != source.facts.etag.strip('"'):
                 raise StoreFailed(f"{source.location}: what came is not what is stored (its MD5 differs)")
             return bytes(content), "content"
-        if source.needs_second_look and digest_range(wire, source, whole, attempt) != passed:
+        if source.needs_second_look and digest_range(wire, source, whole, attempt, pace) != passed:
             raise StoreFailed(f"{source.location}: the bytes came differently when read again")
     if source.facts is None:
         if look_at_source(source.location).identity != source.identity:
@@ -92,12 +114,13 @@ def _read(wire: Wire, source: SourceFile, accepted: AcceptedTransfer, attempt: s
     return bytes(content), "read twice" if source.needs_second_look else "tls"
 
 
-def _write_file(destination: Path, content: bytes, accepted: AcceptedTransfer) -> None:
+def _write_file(destination: Path, content: bytes, identity: str, accepted: AcceptedTransfer) -> None:
     draft = new_draft(destination, accepted.key)
     try:
         make_hollow(draft, 0)
         with writing_file(draft, 0) as write:
             write(memoryview(content))
+        note_content(draft, identity)
         publish_file(draft, destination, replaces=accepted.job.replace)
     finally:
         shutil.rmtree(draft.parent, ignore_errors=True)

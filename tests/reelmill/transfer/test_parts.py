@@ -24,10 +24,10 @@ from reelmill.transfer.parts import (
     batches,
     choose_part_bytes,
     count_parts,
-    guess_part_bytes,
     parse_size,
     part_of,
     plan_parts,
+    usual_part_bytes,
 )
 
 SIZES = st.one_of(st.integers(0, LARGEST_OBJECT), st.integers(0, 200 * MIB))
@@ -110,10 +110,10 @@ def test_object_larger_than_any_is_refused():
 
 @pytest.mark.parametrize(
     ("size", "parts", "expected"),
-    [(100_000_000, 12, 8 * MIB), (100_000_000, 6, 16 * MIB), (100_000_000, 8, None), (10 * MIB, 1, None)],
+    [(100_000_000, 12, [8]), (100_000_000, 6, [16]), (100_000_000, 8, []), (12 * MIB, 2, [6, 8, 10])],
 )
-def test_usual_part_size_is_guessed_only_where_there_is_one(size: int, parts: int, expected: int | None):
-    assert guess_part_bytes(size, parts) == expected
+def test_usual_part_sizes_are_those_that_make_so_many_parts(size: int, parts: int, expected: list[int]):
+    assert usual_part_bytes(size, parts) == [each * MIB for each in expected]
 
 
 @given(st.lists(st.integers(1, 10_000), unique=True), st.integers(1, 64))

@@ -17,6 +17,7 @@ from reelmill.errors import (
     JobRunning,
     OutputCollision,
     PathEscape,
+    SourceChanged,
     SourceNotFound,
     StoreAccessDenied,
     TriggerLoop,
@@ -77,6 +78,18 @@ def test_next_transfer_knows_how_fast_the_last_one_was(stores: Stores, source: S
     transfer(source / "a", far / "b")
     assert (measured(source / "a", far / "c") or 0) > 0
     assert measured(far / "b", source / "b") is None
+
+
+def test_object_that_was_small_when_it_was_listed_is_not_read_whole(
+    stores: Stores, source: S3Location, far: S3Location
+):
+    stores.put(source / "in/a", b"small")
+    accepted = accept_transfer(TransferJob(source=str(source / "in/a"), destination=str(far / "b")))
+    plan = plan_transfer(accepted)
+    stores.put(source / "in/a", LARGE)
+    with pytest.raises(SourceChanged, match="has 22,020,099 bytes now; the same command again copies it in parts"):
+        run_here(accepted, plan, "grown", lambda _: None)
+    assert transfer(source / "in/a", far / "b").copied_bytes == len(LARGE)
 
 
 @pytest.mark.parametrize("size", [100, 6 * MIB])
