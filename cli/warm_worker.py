@@ -117,14 +117,15 @@ class WarmWorker(ProcessWorker, abc.ABC):  # ABC: else Prefect registers it in t
         """Tell the server of no integrations: to know their versions Prefect would load them all, Dask too."""
 
     async def _get_scheduled_flow_runs(self) -> list[WorkerFlowRunResponse]:
-        """Return as many of the runs that wait as there is room for, and one when there is none.
+        """Return as many of the runs that wait as there is room for, or some more.
 
-        Prefect's own worker has the server read, and send, 200 of them every time.
+        Prefect's own worker has the server read, and send, 200 of them every time. A run that crashed may wait again
+        while its place here is not free yet: it is left for later, since to give it a second place ends the worker.
         """
         within = timedelta(seconds=self._prefetch_seconds)
         asked: dict[str, Any] = {"scheduled_before": (datetime.now(UTC) + within).isoformat()}
         if self._limiter is not None:
-            asked["limit"] = 1 + len(self._submitting_flow_run_ids) + int(self._limiter.available_tokens)
+            asked["limit"] = 1 + int(self._limiter.total_tokens)
         path, where = "/work_pools/{name}/get_scheduled_flow_runs", {"name": self._work_pool_name}
         try:
             answer = await self.client.request("POST", path, path_params=where, json=asked)
@@ -132,7 +133,9 @@ class WarmWorker(ProcessWorker, abc.ABC):  # ABC: else Prefect registers it in t
             if error.response.status_code != HTTPStatus.NOT_FOUND:
                 raise
             return []  # the pool is gone, of which the next heartbeat tells
-        return [WorkerFlowRunResponse.model_validate(each) for each in answer.json()]
+        found = [WorkerFlowRunResponse.model_validate(each) for each in answer.json()]
+        held = self._limiter.statistics().borrowers if self._limiter is not None else ()
+        return [each for each in found if each.flow_run.id not in held]
 
 
 class _ForkStarter:

@@ -1,0 +1,89 @@
+"""The worker between the server and its runs: what it takes, what it tells of an end, and what becomes of the rest."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, suppress
+from uuid import uuid4
+
+import pytest
+from prefect.client.orchestration import PrefectClient, get_client
+from prefect.client.schemas.actions import WorkPoolCreate
+from prefect.client.schemas.objects import FlowRun
+
+import cli.warm_worker
+from cli.fork_server import RunRequest
+from cli.warm_worker import WarmWorker
+from flows.sweep_inbox import sweep_inbox
+
+# Prefect leaves its connections to the test server for the garbage collector to close.
+pytestmark = pytest.mark.filterwarnings("ignore:unclosed transport <_SelectorSocketTransport:ResourceWarning")
+
+WITHIN_S = 60
+
+
+class Sleepers:
+    """In the place of the fork server: each run is a `sleep`, in a session of its own."""
+
+    def __init__(self) -> None:
+        self.asked: list[RunRequest] = []
+        self.runs: list[asyncio.subprocess.Process] = []
+
+    async def __aenter__(self) -> Sleepers:
+        return self
+
+    async def __aexit__(self, *exc_info: object) -> None:
+        await self.end()
+
+    async def end(self) -> None:
+        for run in self.runs:
+            with suppress(ProcessLookupError):
+                run.kill()
+            await run.wait()
+
+    async def fork(self, request: RunRequest) -> asyncio.subprocess.Process:
+        self.asked.append(request)
+        self.runs.append(await asyncio.create_subprocess_exec("sleep", "600", start_new_session=True))
+        return self.runs[-1]
+
+
+@pytest.fixture
+def sleepers(monkeypatch: pytest.MonkeyPatch) -> Iterator[Sleepers]:
+    forks = Sleepers()
+    monkeypatch.setattr(cli.warm_worker, "ForkServer", lambda: forks)
+    yield forks
+    gc.collect()  # here, where what Prefect leaves is no error
+
+
+@asynccontextmanager
+async def worker_and_run(*, jobs: int = 2) -> AsyncIterator[tuple[WarmWorker, PrefectClient, FlowRun]]:
+    """Give a worker of a pool of its own, a client, and a run that waits in the pool."""
+    async with asyncio.timeout(WITHIN_S), get_client() as client:
+        pool = await client.create_work_pool(WorkPoolCreate(name=f"warm-{uuid4()}", type="process"))
+        deployment = await client.create_deployment(
+            await client.create_flow(sweep_inbox), "warm", work_pool_name=pool.name, pull_steps=[],
+            entrypoint="flows.sweep_inbox.sweep_inbox",
+        )  # fmt: skip
+        run = await client.create_flow_run_from_deployment(deployment)
+        async with WarmWorker(work_pool_name=pool.name, limit=jobs) as worker:
+            yield worker, client, run
+
+
+async def until(condition: Callable[[], object]) -> None:
+    while not condition():
+        await asyncio.sleep(0.05)
+
+
+def test_a_run_that_waits_again_before_its_place_is_free_is_left_for_later(prefect_server: str, sleepers: Sleepers):
+    async def check() -> None:
+        async with worker_and_run() as (worker, _, run):
+            worker.limiter.acquire_on_behalf_of_nowait(run.id)
+            assert await worker.get_and_submit_flow_runs() == []
+            worker.limiter.release_on_behalf_of(run.id)
+            assert [each.id for each in await worker.get_and_submit_flow_runs()] == [run.id]
+            await until(lambda: sleepers.runs)
+            await sleepers.end()
+
+    asyncio.run(check())
