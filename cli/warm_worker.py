@@ -81,12 +81,18 @@ class WarmWorker(ProcessWorker, abc.ABC):  # ABC: else Prefect registers it in t
         configuration: ProcessJobConfiguration,
         task_status: anyio.abc.TaskStatus[int] | None = None,
     ) -> ProcessWorkerResult:
-        """Run it to its end. Raises RuntimeError when it did not start."""
+        """Run it to its end. Raises RuntimeError when it did not start.
+
+        The status code that comes back is 0 however it ended. Prefect's executor has told the server of the end, and
+        what crashed may be alive again, on another worker: for another code the worker would have it crash once more.
+        """
         assert isinstance(configuration, WarmJobConfiguration)
         try:
             if configuration.entrypoint is None or sys.platform != "linux":
-                return await super().run(flow_run, configuration, task_status)
-            return await self._run_fork(flow_run, configuration, task_status)
+                ended = await super().run(flow_run, configuration, task_status)
+            else:
+                ended = await self._run_fork(flow_run, configuration, task_status)
+            return ProcessWorkerResult(status_code=0, identifier=ended.identifier)
         finally:
             assert self._runs_task_group is not None
             self._runs_task_group.start_soon(self._take_next)

@@ -12,6 +12,7 @@ import pytest
 from prefect.client.orchestration import PrefectClient, get_client
 from prefect.client.schemas.actions import WorkPoolCreate
 from prefect.client.schemas.objects import FlowRun
+from prefect.states import Running
 
 import cli.warm_worker
 from cli.fork_server import RunRequest
@@ -74,6 +75,22 @@ async def worker_and_run(*, jobs: int = 2) -> AsyncIterator[tuple[WarmWorker, Pr
 async def until(condition: Callable[[], object]) -> None:
     while not condition():
         await asyncio.sleep(0.05)
+
+
+def test_of_one_end_a_run_has_crashed_once(prefect_server: str, sleepers: Sleepers):
+    async def check() -> None:
+        async with worker_and_run() as (worker, client, run):
+            running = asyncio.create_task(worker._submit_run_and_capture_errors(run))  # pyright: ignore[reportPrivateUsage]
+            await until(lambda: sleepers.runs)
+            await client.set_flow_run_state(run.id, Running())
+            await sleepers.end()
+            while (await client.read_flow_run(run.id)).state_name != "Crashed":
+                await asyncio.sleep(0.05)
+            await client.set_flow_run_state(run.id, Running(), force=True)  # another worker has taken it up
+            await running
+            assert (await client.read_flow_run(run.id)).state_name == "Running"
+
+    asyncio.run(check())
 
 
 def test_a_run_that_waits_again_before_its_place_is_free_is_left_for_later(prefect_server: str, sleepers: Sleepers):
