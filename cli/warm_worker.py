@@ -10,7 +10,6 @@ from __future__ import annotations
 import abc
 import contextlib
 import sys
-import tempfile
 from datetime import UTC, datetime, timedelta
 from http import HTTPStatus
 from pathlib import Path
@@ -29,7 +28,8 @@ from prefect.workers.process import ProcessJobConfiguration, ProcessWorker, Proc
 from pydantic import PrivateAttr
 
 from cli.fork_server import FLOW_MODULES, RunRequest
-from cli.forked_runs import ForkServer
+from cli.forked_runs import ForkedRun, ForkServer
+from cli.service_home import service_home
 
 if TYPE_CHECKING:
     from prefect.client.schemas.objects import FlowRun
@@ -81,12 +81,14 @@ class WarmWorker(ProcessWorker, abc.ABC):  # ABC: else Prefect registers it in t
         configuration: ProcessJobConfiguration,
         task_status: anyio.abc.TaskStatus[int] | None = None,
     ) -> ProcessWorkerResult:
-        """Run it to its end. Raises RuntimeError when it did not start.
+        """Run it to its end. Raises OSError, ForkFailed or RuntimeError when it did not start.
 
         The status code that comes back is 0 however it ended. Prefect's executor has told the server of the end, and
         what crashed may be alive again, on another worker: for another code the worker would have it crash once more.
         """
         assert isinstance(configuration, WarmJobConfiguration)
+        if configuration.working_dir is None:
+            configuration.working_dir = _own_folder()
         try:
             if configuration.entrypoint is None or sys.platform != "linux":
                 ended = await super().run(flow_run, configuration, task_status)
@@ -103,13 +105,16 @@ class WarmWorker(ProcessWorker, abc.ABC):  # ABC: else Prefect registers it in t
         configuration: WarmJobConfiguration,
         task_status: anyio.abc.TaskStatus[int] | None,
     ) -> ProcessWorkerResult:
-        with _folder(configuration) as folder:
-            async with FlowRunExecutorContext() as context:
-                starter = _ForkStarter(self._forks, configuration, folder, context.control_channel, task_status)
-                executor = context.create_executor(
-                    flow_run, starter, resolve_flow=load_flow_from_flow_run, propose_submitting=False
-                )
-                execution = await executor.submit()
+        assert configuration.working_dir is not None
+        folder = configuration.working_dir.resolve(strict=True)
+        async with FlowRunExecutorContext() as context:
+            # Not by the executor: of what goes wrong there, the state of the run says only that something did.
+            environment = _environment(configuration, flow_run.id, context.control_channel)
+            fork = await self._forks.fork(RunRequest(environment, str(folder), not configuration.stream_output))
+            executor = context.create_executor(
+                flow_run, _Started(fork, task_status), resolve_flow=load_flow_from_flow_run, propose_submitting=False
+            )
+            execution = await executor.submit()
         if execution is None or execution.status_code is None:
             raise RuntimeError("the process of the flow run did not start")
         return ProcessWorkerResult(status_code=execution.status_code, identifier=str(execution.handle.pid))
@@ -144,53 +149,35 @@ class WarmWorker(ProcessWorker, abc.ABC):  # ABC: else Prefect registers it in t
         return [each for each in found if each.flow_run.id not in held]
 
 
-class _ForkStarter:
-    """What Prefect's executor starts a run with."""
+class _Started:
+    """What Prefect's executor has in the place of a starter: a run that is a process already."""
 
-    def __init__(
-        self,
-        forks: ForkServer,
-        configuration: WarmJobConfiguration,
-        folder: Path,
-        control: ControlChannel,
-        on_start: anyio.abc.TaskStatus[int] | None,
-    ):
-        self._forks, self._configuration, self._folder = forks, configuration, folder
-        self._control, self._on_start = control, on_start
+    def __init__(self, fork: ForkedRun, on_start: anyio.abc.TaskStatus[int] | None):
+        self._fork, self._on_start = fork, on_start
 
     async def start(
         self, flow_run: FlowRun, task_status: anyio.abc.TaskStatus[ProcessHandle] = anyio.TASK_STATUS_IGNORED
     ) -> None:
-        """Tell of the run as soon as it is a process, and return when it has ended."""
-        environment = self._environment(flow_run.id)
-        try:
-            run = await self._forks.fork(
-                RunRequest(environment, str(self._folder), is_silent=not self._configuration.stream_output)
-            )
-        except BaseException:
-            self._control.unregister(flow_run.id)
-            raise
-        task_status.started(ProcessHandle(cast(Any, run), create_isolated_termination_scope(run.pid)))
+        """Tell of the process, and return when it has ended."""
+        task_status.started(ProcessHandle(cast(Any, self._fork), create_isolated_termination_scope(self._fork.pid)))
         if self._on_start is not None:
-            self._on_start.started(run.pid)
-        await run.wait()
-
-    def _environment(self, flow_run: UUID) -> dict[str, str]:
-        told: dict[str, str | None] = dict(self._configuration.env)
-        told["PREFECT__FLOW_RUN_ID"] = str(flow_run)
-        told["PREFECT__FLOW_ENTRYPOINT"] = self._configuration.entrypoint
-        told["PREFECT__ENABLE_CANCELLATION_AND_CRASHED_HOOKS"] = "false"  # they are the worker's
-        with contextlib.suppress(RuntimeError):  # without a channel a run is cancelled by signal alone
-            port, token = self._control.register(flow_run)
-            told |= {"PREFECT__CONTROL_PORT": str(port), "PREFECT__CONTROL_TOKEN": token}
-        return sanitize_subprocess_env(told)
+            self._on_start.started(self._fork.pid)
+        await self._fork.wait()
 
 
-@contextlib.contextmanager
-def _folder(configuration: ProcessJobConfiguration):
-    """Give the folder that the job names, or one for this run alone."""
-    if configuration.working_dir is not None:
-        yield configuration.working_dir.resolve()
-        return
-    with tempfile.TemporaryDirectory(suffix="reelmill") as folder:
-        yield Path(folder)
+def _environment(configuration: WarmJobConfiguration, flow_run: UUID, control: ControlChannel) -> dict[str, str]:
+    told: dict[str, str | None] = dict(configuration.env)
+    told["PREFECT__FLOW_RUN_ID"] = str(flow_run)
+    told["PREFECT__FLOW_ENTRYPOINT"] = configuration.entrypoint
+    told["PREFECT__ENABLE_CANCELLATION_AND_CRASHED_HOOKS"] = "false"  # they are the worker's
+    with contextlib.suppress(RuntimeError):  # without a channel a run is cancelled by signal alone
+        port, token = control.register(flow_run)
+        told |= {"PREFECT__CONTROL_PORT": str(port), "PREFECT__CONTROL_TOKEN": token}
+    return sanitize_subprocess_env(told)
+
+
+def _own_folder() -> Path:
+    """Return the folder from which relative paths count where the pool names none: this machine's, whichever it is."""
+    folder = service_home().results
+    folder.mkdir(exist_ok=True)
+    return folder

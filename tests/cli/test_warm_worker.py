@@ -6,6 +6,7 @@ import asyncio
 import gc
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, suppress
+from pathlib import Path
 from uuid import uuid4
 
 import pytest
@@ -16,6 +17,7 @@ from prefect.states import Running
 
 import cli.warm_worker
 from cli.fork_server import RunRequest
+from cli.service_home import service_home
 from cli.warm_worker import WarmWorker
 from flows.sweep_inbox import sweep_inbox
 
@@ -59,21 +61,26 @@ def sleepers(monkeypatch: pytest.MonkeyPatch) -> Iterator[Sleepers]:
 
 
 @asynccontextmanager
-async def worker_and_run(*, jobs: int = 2) -> AsyncIterator[tuple[WarmWorker, PrefectClient, FlowRun]]:
-    """Give a worker of a pool of its own, a client, and a run that waits in the pool."""
+async def worker_and_run(**variables: object) -> AsyncIterator[tuple[WarmWorker, PrefectClient, FlowRun]]:
+    """Give a worker of a pool of its own, a client, and a run that waits in the pool, with job variables."""
     async with asyncio.timeout(WITHIN_S), get_client() as client:
         pool = await client.create_work_pool(WorkPoolCreate(name=f"warm-{uuid4()}", type="process"))
         deployment = await client.create_deployment(
             await client.create_flow(sweep_inbox), "warm", work_pool_name=pool.name, pull_steps=[],
             entrypoint="flows.sweep_inbox.sweep_inbox",
         )  # fmt: skip
-        run = await client.create_flow_run_from_deployment(deployment)
-        async with WarmWorker(work_pool_name=pool.name, limit=jobs) as worker:
+        run = await client.create_flow_run_from_deployment(deployment, job_variables=variables)
+        async with WarmWorker(work_pool_name=pool.name, limit=2) as worker:
             yield worker, client, run
 
 
 async def until(condition: Callable[[], object]) -> None:
     while not condition():
+        await asyncio.sleep(0.05)
+
+
+async def until_crashed(client: PrefectClient, run: FlowRun) -> None:
+    while (await client.read_flow_run(run.id)).state_name != "Crashed":
         await asyncio.sleep(0.05)
 
 
@@ -84,8 +91,7 @@ def test_of_one_end_a_run_has_crashed_once(prefect_server: str, sleepers: Sleepe
             await until(lambda: sleepers.runs)
             await client.set_flow_run_state(run.id, Running())
             await sleepers.end()
-            while (await client.read_flow_run(run.id)).state_name != "Crashed":
-                await asyncio.sleep(0.05)
+            await until_crashed(client, run)
             await client.set_flow_run_state(run.id, Running(), force=True)  # another worker has taken it up
             await running
             assert (await client.read_flow_run(run.id)).state_name == "Running"
@@ -102,5 +108,29 @@ def test_a_run_that_waits_again_before_its_place_is_free_is_left_for_later(prefe
             assert [each.id for each in await worker.get_and_submit_flow_runs()] == [run.id]
             await until(lambda: sleepers.runs)
             await sleepers.end()
+
+    asyncio.run(check())
+
+
+def test_where_the_pool_names_no_folder_a_run_is_in_that_of_the_machine(prefect_server: str, sleepers: Sleepers):
+    async def check() -> None:
+        async with worker_and_run() as (worker, _, _):
+            await worker.get_and_submit_flow_runs()
+            await until(lambda: sleepers.runs)
+            assert [each.folder for each in sleepers.asked] == [str(service_home().results)]
+            await sleepers.end()
+
+    asyncio.run(check())
+
+
+def test_a_folder_that_is_not_here_is_named_by_the_state(prefect_server: str, sleepers: Sleepers, tmp_path: Path):
+    async def check() -> None:
+        missing = tmp_path / "of another machine"
+        async with worker_and_run(working_dir=str(missing)) as (worker, client, run):
+            await worker.get_and_submit_flow_runs()
+            await until_crashed(client, run)
+            assert sleepers.runs == []
+            [crashed] = [each for each in await client.read_flow_run_states(run.id) if each.is_crashed()]
+            assert f"No such file or directory: '{missing}'" in (crashed.message or "")
 
     asyncio.run(check())
