@@ -107,14 +107,20 @@ class WarmWorker(ProcessWorker, abc.ABC):  # ABC: else Prefect registers it in t
     ) -> ProcessWorkerResult:
         assert configuration.working_dir is not None
         folder = configuration.working_dir.resolve(strict=True)
-        async with FlowRunExecutorContext() as context:
-            # Not by the executor: of what goes wrong there, the state of the run says only that something did.
-            environment = _environment(configuration, flow_run.id, context.control_channel)
-            fork = await self._forks.fork(RunRequest(environment, str(folder), not configuration.stream_output))
-            executor = context.create_executor(
-                flow_run, _Started(fork, task_status), resolve_flow=load_flow_from_flow_run, propose_submitting=False
-            )
-            execution = await executor.submit()
+        try:
+            async with LastingExecutorContext() as context:
+                # Not by the executor: of what goes wrong there, the state of the run says only that something did.
+                environment = _environment(configuration, flow_run.id, context.control_channel)
+                fork = await self._forks.fork(RunRequest(environment, str(folder), not configuration.stream_output))
+                executor = context.create_executor(
+                    flow_run,
+                    _Started(fork, task_status),
+                    resolve_flow=load_flow_from_flow_run,
+                    propose_submitting=False,
+                )
+                execution = await executor.submit()
+        except ExceptionGroup as group:
+            raise group.exceptions[0] from group
         if execution is None or execution.status_code is None:
             raise RuntimeError("the process of the flow run did not start")
         return ProcessWorkerResult(status_code=execution.status_code, identifier=str(execution.handle.pid))
@@ -147,6 +153,18 @@ class WarmWorker(ProcessWorker, abc.ABC):  # ABC: else Prefect registers it in t
         found = [WorkerFlowRunResponse.model_validate(each) for each in answer.json()]
         held = self._limiter.statistics().borrowers if self._limiter is not None else ()
         return [each for each in found if each.flow_run.id not in held]
+
+
+class LastingExecutorContext(FlowRunExecutorContext):
+    """Prefect's, but that goes on asking which runs are to be cancelled.
+
+    Prefect's own stops when the server was away for half a minute, and its runs can't be cancelled any more.
+    """
+
+    def _handle_cancellation_observer_failure(self, flow_run_ids: set[UUID]) -> None:
+        polling = self._observer._polling_task
+        assert polling is not None
+        self._observer._start_polling_task(polling)
 
 
 class _Started:

@@ -4,21 +4,26 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import signal
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
+from typing import Any, cast
 from uuid import uuid4
 
+import httpx
 import pytest
 from prefect.client.orchestration import PrefectClient, get_client
 from prefect.client.schemas.actions import WorkPoolCreate
 from prefect.client.schemas.objects import FlowRun
-from prefect.states import Running
+from prefect.runner._process_manager import ProcessHandle, create_isolated_termination_scope
+from prefect.states import Cancelling, Running
 
 import cli.warm_worker
 from cli.fork_server import RunRequest
+from cli.forked_runs import ForkFailed
 from cli.service_home import service_home
-from cli.warm_worker import WarmWorker
+from cli.warm_worker import LastingExecutorContext, WarmWorker
 from flows.sweep_inbox import sweep_inbox
 
 # Prefect leaves its connections to the test server for the garbage collector to close.
@@ -87,7 +92,7 @@ async def until_crashed(client: PrefectClient, run: FlowRun) -> None:
 def test_of_one_end_a_run_has_crashed_once(prefect_server: str, sleepers: Sleepers):
     async def check() -> None:
         async with worker_and_run() as (worker, client, run):
-            running = asyncio.create_task(worker._submit_run_and_capture_errors(run))  # pyright: ignore[reportPrivateUsage]
+            running = asyncio.create_task(worker._submit_run_and_capture_errors(run))
             await until(lambda: sleepers.runs)
             await client.set_flow_run_state(run.id, Running())
             await sleepers.end()
@@ -134,3 +139,62 @@ def test_a_folder_that_is_not_here_is_named_by_the_state(prefect_server: str, sl
             assert f"No such file or directory: '{missing}'" in (crashed.message or "")
 
     asyncio.run(check())
+
+
+def test_why_a_fork_failed_is_said_by_the_state(
+    prefect_server: str, sleepers: Sleepers, monkeypatch: pytest.MonkeyPatch
+):
+    async def fail(request: RunRequest) -> None:
+        raise ForkFailed("this machine gives no process")
+
+    async def check() -> None:
+        async with worker_and_run() as (worker, client, run):
+            await worker.get_and_submit_flow_runs()
+            await until_crashed(client, run)
+            [crashed] = [each for each in await client.read_flow_run_states(run.id) if each.is_crashed()]
+            assert "ForkFailed: this machine gives no process" in (crashed.message or "")
+
+    monkeypatch.setattr(sleepers, "fork", fail)
+    asyncio.run(check())
+
+
+def test_a_run_can_be_cancelled_after_the_server_was_away(prefect_server: str, sleepers: Sleepers):
+    """Prefect gives up after three answers that didn't come."""
+    asked = 0
+
+    async def check() -> None:
+        async with asyncio.timeout(WITHIN_S), get_client() as client, LastingExecutorContext() as context, sleepers:
+            observer = context._observer
+            assert observer._client is not None
+            answers = observer._client.read_flow_runs
+
+            async def read_flow_runs(**wanted: Any) -> list[FlowRun]:
+                nonlocal asked
+                asked += 1
+                if asked <= 4:
+                    raise httpx.ConnectError("away")
+                return await answers(**wanted)
+
+            observer.polling_interval, observer._client.read_flow_runs = 0.05, read_flow_runs
+            run = await client.create_flow_run(sweep_inbox, state=Running())
+            process = await sleepers.fork(RunRequest({}, "/"))
+            await context.process_manager.add(run.id, handle_of(process))
+            observer._start_polling_task(await lost_connection())
+            await until(lambda: asked > 4)
+            await client.set_flow_run_state(run.id, Cancelling())
+            assert await process.wait() == -signal.SIGTERM
+
+    asyncio.run(check())
+
+
+async def lost_connection() -> asyncio.Task[None]:
+    async def lose() -> None:
+        raise ConnectionError("lost")
+
+    lost = asyncio.create_task(lose())
+    await asyncio.wait([lost])
+    return lost
+
+
+def handle_of(process: asyncio.subprocess.Process) -> ProcessHandle:
+    return ProcessHandle(cast(Any, process), create_isolated_termination_scope(process.pid))
