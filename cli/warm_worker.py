@@ -8,7 +8,10 @@ logs, heartbeats and exit code, and is cancelled and found dead as any other.
 from __future__ import annotations
 
 import abc
+import asyncio
 import contextlib
+import os
+import signal
 import sys
 from datetime import UTC, datetime, timedelta
 from http import HTTPStatus
@@ -16,13 +19,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 from uuid import UUID
 
+import anyio
 import anyio.abc
 import httpx
 from prefect.client.schemas.responses import WorkerFlowRunResponse
+from prefect.exceptions import ObjectNotFound
 from prefect.flows import load_flow_from_flow_run
 from prefect.runner._control_channel import ControlChannel
 from prefect.runner._flow_run_executor import FlowRunExecutorContext
 from prefect.runner._process_manager import ProcessHandle, create_isolated_termination_scope
+from prefect.states import AwaitingRetry
 from prefect.utilities.processutils import sanitize_subprocess_env
 from prefect.workers.process import ProcessJobConfiguration, ProcessWorker, ProcessWorkerResult
 from pydantic import PrivateAttr
@@ -35,6 +41,7 @@ if TYPE_CHECKING:
     from prefect.client.schemas.objects import FlowRun
     from prefect.client.schemas.responses import DeploymentResponse
 
+_GIVES_BACK_WITHIN_S = 10.0
 _READ_BY_PYTHON_ITSELF = ("PYTHON", "LD_")
 
 
@@ -64,6 +71,8 @@ class WarmWorker(ProcessWorker, abc.ABC):  # ABC: else Prefect registers it in t
     job_configuration = WarmJobConfiguration
 
     async def __aenter__(self) -> WarmWorker:
+        self._at_work: dict[UUID, ForkedRun] = {}
+        self._ends = asyncio.Event()
         self._forks = ForkServer()
         await self._forks.__aenter__()
         await super().__aenter__()
@@ -71,6 +80,9 @@ class WarmWorker(ProcessWorker, abc.ABC):  # ABC: else Prefect registers it in t
 
     async def __aexit__(self, *exc_info: Any) -> None:
         try:
+            if exc_info[0] is not None:  # else the runs may go on to their ends
+                with anyio.move_on_after(_GIVES_BACK_WITHIN_S, shield=True):
+                    await self._give_back_runs()
             await super().__aexit__(*exc_info)
         finally:
             await self._forks.__aexit__(*exc_info)
@@ -114,16 +126,41 @@ class WarmWorker(ProcessWorker, abc.ABC):  # ABC: else Prefect registers it in t
                 fork = await self._forks.fork(RunRequest(environment, str(folder), not configuration.stream_output))
                 executor = context.create_executor(
                     flow_run,
-                    _Started(fork, task_status),
+                    _Started(fork, task_status, self._ends),
                     resolve_flow=load_flow_from_flow_run,
                     propose_submitting=False,
                 )
-                execution = await executor.submit()
+                self._at_work[flow_run.id] = fork
+                try:
+                    execution = await executor.submit()
+                finally:
+                    del self._at_work[flow_run.id]
         except ExceptionGroup as group:
             raise group.exceptions[0] from group
         if execution is None or execution.status_code is None:
             raise RuntimeError("the process of the flow run did not start")
         return ProcessWorkerResult(status_code=execution.status_code, identifier=str(execution.handle.pid))
+
+    async def _give_back_runs(self) -> None:
+        """End the runs that are at work, and put them back into their queues: for a worker that is told to end."""
+        self._ends.set()
+        for fork in self._at_work.values():
+            if fork.returncode is None:
+                with contextlib.suppress(ProcessLookupError):
+                    os.killpg(fork.pid, signal.SIGKILL)  # told politely, a run says of itself that it crashed
+        async with anyio.create_task_group() as each:
+            for run in self._at_work:
+                each.start_soon(self._give_back, run)
+
+    async def _give_back(self, run: UUID) -> None:
+        """Put it back unless it is over, or is to be. What is not put back is found dead after 75 s."""
+        try:
+            state = (await self.client.read_flow_run(run)).state
+            if state is not None and (state.is_running() or state.is_pending()):
+                again = AwaitingRetry(message="Its worker was ended; taken up where it stopped.")
+                await self.client.set_flow_run_state(run, again)
+        except (httpx.HTTPError, ObjectNotFound) as error:
+            self._logger.warning("Flow run '%s' is not put back into its queue: %s", run, error)
 
     async def _take_next(self) -> None:
         """Look for a run now that there is room. What goes wrong with it is told by the next look, seconds later."""
@@ -170,17 +207,19 @@ class LastingExecutorContext(FlowRunExecutorContext):
 class _Started:
     """What Prefect's executor has in the place of a starter: a run that is a process already."""
 
-    def __init__(self, fork: ForkedRun, on_start: anyio.abc.TaskStatus[int] | None):
-        self._fork, self._on_start = fork, on_start
+    def __init__(self, fork: ForkedRun, on_start: anyio.abc.TaskStatus[int] | None, worker_ends: asyncio.Event):
+        self._fork, self._on_start, self._worker_ends = fork, on_start, worker_ends
 
     async def start(
         self, flow_run: FlowRun, task_status: anyio.abc.TaskStatus[ProcessHandle] = anyio.TASK_STATUS_IGNORED
     ) -> None:
-        """Tell of the process, and return when it has ended."""
+        """Tell of the process, and return when it has ended; not when the worker ended it, which tells by itself."""
         task_status.started(ProcessHandle(cast(Any, self._fork), create_isolated_termination_scope(self._fork.pid)))
         if self._on_start is not None:
             self._on_start.started(self._fork.pid)
         await self._fork.wait()
+        if self._worker_ends.is_set():
+            await anyio.sleep_forever()  # until it is cancelled with all else
 
 
 def _environment(configuration: WarmJobConfiguration, flow_run: UUID, control: ControlChannel) -> dict[str, str]:

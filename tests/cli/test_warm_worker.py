@@ -187,6 +187,31 @@ def test_a_run_can_be_cancelled_after_the_server_was_away(prefect_server: str, s
     asyncio.run(check())
 
 
+def test_a_worker_that_is_ended_puts_its_runs_back(prefect_server: str, sleepers: Sleepers):
+    async def work(running: asyncio.Event, runs: list[FlowRun]) -> None:
+        async with worker_and_run() as (worker, client, run):
+            runs.append(run)
+            await worker.get_and_submit_flow_runs()
+            await until(lambda: sleepers.runs)
+            await client.set_flow_run_state(run.id, Running())
+            running.set()
+            await asyncio.sleep(WITHIN_S)
+
+    async def check() -> None:
+        running, runs = asyncio.Event(), list[FlowRun]()
+        worker = asyncio.create_task(work(running, runs))
+        await running.wait()
+        worker.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await worker
+        assert [await run.wait() for run in sleepers.runs] == [-signal.SIGKILL]
+        async with get_client() as client:
+            states = [each.name for each in await client.read_flow_run_states(runs[0].id)]
+        assert states[-2:] == ["Running", "AwaitingRetry"]
+
+    asyncio.run(check())
+
+
 async def lost_connection() -> asyncio.Task[None]:
     async def lose() -> None:
         raise ConnectionError("lost")
