@@ -120,6 +120,8 @@ def cancel(*runs: str) -> int:
 
         if found.state and found.state.is_final():
             return f"is {(found.state_name or '').lower()} already", True
+        if found.deployment_id is None:
+            return "was begun by hand, not by a worker: ^C where it was begun ends it", False
         after = cancel_run(client, found, _CANCELLED_WITHIN_S)
         return (after.state_name or "unknown").lower(), bool(after.state and after.state.is_final())
 

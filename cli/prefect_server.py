@@ -30,16 +30,24 @@ TEMPORARY_SERVER = {
 """No pages, and no types of blocks, for which it would load every integration that is installed, Dask among them."""
 
 
+DIRECT = "reelmill-direct"
+"""Tag of runs that no worker has begun. When one is not heard of any more it has crashed, and nobody takes it up."""
+
+
 @contextmanager
 def prefect_server(*, verbose: bool) -> Generator[None]:
     """Have a server to report to: the configured one, else the one on this machine, else one for as long as we run."""
     os.environ.setdefault("PREFECT_LOGGING_LEVEL", "INFO" if verbose else "CRITICAL")
+    os.environ.setdefault("PREFECT_FLOWS_HEARTBEAT_FREQUENCY", "30")
     use_server()
     api = os.environ.get("PREFECT_API_URL") or _profiles_server()
     if api:
         if not _answers(api, _ANSWERS_WITHIN_S_WHEN_BUSY):
             raise ServerUnreachable(f"the Prefect server at {api} does not answer; unset PREFECT_API_URL to do without")
-        yield
+        from prefect import tags
+
+        with tags(DIRECT):
+            yield
         return
     print(
         "no Prefect server is up: starting one for this run takes some ten seconds (`reelmill up` leaves one running)",

@@ -20,19 +20,13 @@ def adopt_orphans() -> None:
         ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
 
 
-def descendants(of: int | None = None) -> set[int]:
-    """Return the ids of all processes below this one, or below `of`."""
-    parents = _parents()
-    found, look = set[int](), {of or os.getpid()}
-    while look := {pid for pid, parent in parents.items() if parent in look} - found:
-        found |= look
-    return found
-
-
 def end_descendants(*, spare: Set[int] = frozenset(), within_s: float) -> bool:
-    """Kill every descendant but `spare` until none is left, and wait for it; false when some won't go."""
+    """Kill every descendant until none is left, and wait for it; false when some won't go.
+
+    The children `spare`, and all below them, are left alone: also what they start meanwhile.
+    """
     give_up = time.monotonic() + within_s
-    while left := descendants() - spare:
+    while left := _descendants(spare):
         for pid in left:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
@@ -48,6 +42,14 @@ def reap(spare: Set[int]) -> None:
     for pid in [pid for pid, parent in _parents().items() if parent == os.getpid() and pid not in spare]:
         with contextlib.suppress(ChildProcessError):
             os.waitpid(pid, os.WNOHANG)
+
+
+def _descendants(spare: Set[int]) -> set[int]:
+    parents = _parents()
+    found, look = set[int](), {os.getpid()}
+    while look := {pid for pid, parent in parents.items() if parent in look} - found - spare:
+        found |= look
+    return found
 
 
 def _parents() -> dict[int, int]:

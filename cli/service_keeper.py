@@ -20,7 +20,7 @@ from contextlib import suppress
 from dataclasses import replace
 
 from cli.intake import READY, takes_anything_in
-from cli.process_tree import adopt_orphans, descendants, end_descendants, reap
+from cli.process_tree import adopt_orphans, end_descendants, reap
 from cli.service_environment import ServiceOptions, project_folder, service_environment
 from cli.service_home import (
     Service,
@@ -66,11 +66,6 @@ class Part:
                 self._argv, cwd=self._folder, env=self._environment, stdin=subprocess.DEVNULL, stdout=log, stderr=log,
                 preexec_fn=dies_with_starter(),
             )  # fmt: skip
-
-    @property
-    def pids(self) -> set[int]:
-        """The process and all below it."""
-        return {self.process.pid, *descendants(self.process.pid)}
 
     def pause_s(self) -> float:
         """Return how long to wait before it is started again: longer each time it ends early."""
@@ -174,7 +169,7 @@ class Keeper:
                 continue
             pause_s = part.pause_s()
             print(f"the {part.name} ended with {part.process.returncode}: again in {pause_s:g} s", file=sys.stderr)
-            alive = {pid for each in self._parts() if each is not part for pid in each.pids}
+            alive = {each.process.pid for each in self._parts() if each is not part}
             end_descendants(spare=alive, within_s=5)  # what it left is nobody's
             give_up = time.monotonic() + pause_s
             while time.monotonic() < give_up:
@@ -211,7 +206,7 @@ class Keeper:
         if self._worker is not None:
             self._worker.end(_WORKER_ENDS_WITHIN_S)
             forget_worker_at(self._options.api, self._service.worker)
-        end_descendants(spare=self._server.pids if self._server else set(), within_s=5)
+        end_descendants(spare={self._server.process.pid} if self._server else set(), within_s=5)
         if self._server is not None:
             self._server.end(_SERVER_ENDS_WITHIN_S)
         end_descendants(within_s=10)

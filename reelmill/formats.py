@@ -75,6 +75,8 @@ _FORMATS = (
     Format(
         "avi", "avi", ("h264", "mpeg4", "mjpeg"), ("mp3", "ac3", "pcm_s16le"), "h264", "mp3",
         chapters=False, variable_frame_rate=False, reorders_frames=False, audio_times=False,
+        # The priming of MP3 is before zero. To move all times for it would leave an empty place after the first frame.
+        muxer_options={"avoid_negative_ts": "disabled"},
     ),
     Format(
         "webm", "webm", ("vp9", "vp8", "av1"), ("opus", "vorbis"), "vp9", "opus",

@@ -59,7 +59,10 @@ class DaskRunner(DaskTaskRunner):
         wait_for: Iterable[PrefectFuture[Any]] | None = None,
         dependencies: dict[str, set[RunInput]] | None = None,
     ) -> RemoteFuture:
-        client, attempt = self.client, parameters["attempt"]
+        attempt = parameters.get("attempt")
+        if attempt is None:
+            raise TypeError(f"task {task.name} has no parameter `attempt`, by which what it runs is cancelled")
+        client = self.client
         assert self._reports is not None
         if self._lost:
             self._reports.follow(client)

@@ -140,4 +140,4 @@ def dispatching(
         raise
     finally:
         drop_board(attempt)
-    reporter.update(at_once=True)
+    reporter.update(at_end=True)

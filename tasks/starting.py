@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import uuid
 from collections.abc import Generator
 from contextlib import contextmanager
@@ -33,8 +34,8 @@ QUEUES: tuple[Queue, ...] = get_args(Queue)
 FLOW = "transcode-video"
 TRANSFER_FLOW = "transfer-object"
 UPLOAD_TAKEN = "reelmill.object.created"
-_MOST_RUNS = 50
-"""Runs of one request that are told apart: the first, and those after a failure that somebody wants tried again."""
+_KEYS_AT_ONCE = 200
+"""Runs of one request that are asked for in one go: the first, and those after a failure that are wanted again."""
 _REQUEST = "reelmill.request"
 
 
@@ -135,12 +136,7 @@ class _Request:
 
 def _start(client: SyncPrefectClient, wanted: _Request, queue: Queue | None, *, again: bool) -> tuple[FlowRun, bool]:
     """Return the run of a request, and whether it is new."""
-    keys = [wanted.key, *(f"{wanted.key}/{n}" for n in range(2, _MOST_RUNS + 1))]
-    runs = client.read_flow_runs(
-        flow_run_filter=FlowRunFilter(idempotency_key=FlowRunFilterIdempotencyKey(any_=keys)), limit=_MOST_RUNS
-    )
-    runs.sort(key=lambda run: keys.index(run.idempotency_key or ""))
-    latest = runs[-1] if runs else None
+    latest, next_key = _latest(client, wanted.key)
     if latest is not None and not _is_over(latest, again):
         return latest, False
     try:
@@ -154,11 +150,27 @@ def _start(client: SyncPrefectClient, wanted: _Request, queue: Queue | None, *, 
         deployed.id,
         parameters={"job": wanted.job},
         name=wanted.run_name,
-        idempotency_key=keys[min(keys.index(latest.idempotency_key or "") + 1 if latest else 0, _MOST_RUNS - 1)],
+        idempotency_key=next_key,
         work_queue_name=queue,
         labels={_REQUEST: request},
     )
     return run, run.labels.get(_REQUEST) == request
+
+
+def _latest(client: SyncPrefectClient, key: str) -> tuple[FlowRun | None, str]:
+    """Return the latest run of a request, and the idempotency key of one that follows it."""
+    latest, next_key = None, key
+    for first in itertools.count(1, _KEYS_AT_ONCE):
+        keys = [f"{key}/{n}" if n > 1 else key for n in range(first, first + _KEYS_AT_ONCE + 1)]
+        asked = FlowRunFilter(idempotency_key=FlowRunFilterIdempotencyKey(any_=keys[:-1]))
+        runs = client.read_flow_runs(flow_run_filter=asked, limit=_KEYS_AT_ONCE)
+        if not runs:
+            break
+        latest = max(runs, key=lambda run: keys.index(run.idempotency_key or ""))
+        next_key = keys[keys.index(latest.idempotency_key or "") + 1]
+        if next_key != keys[-1]:
+            break
+    return latest, next_key
 
 
 def _queue_of_its_size(accepted: AcceptedJob) -> Queue | None:

@@ -12,7 +12,8 @@ from unittest.mock import patch
 
 import pytest
 
-from cli.prefect_server import prefect_server, use_server
+from cli.jobs import cancel
+from cli.prefect_server import DIRECT, prefect_server, use_server
 from cli.service_home import Service, service_home
 from reelmill.errors import ServerUnreachable
 from tests.conftest import Set
@@ -73,3 +74,20 @@ def test_server_that_is_named_and_not_there_is_an_error():
     os.environ["PREFECT_API_URL"] = f"http://127.0.0.1:{free_port()}/api"
     with pytest.raises(ServerUnreachable, match="does not answer"), prefect_server(verbose=False):
         pass
+
+
+@pytest.mark.slow
+def test_a_run_begun_by_hand_bears_a_tag_by_which_it_is_found_dead_and_is_not_cancelled_from_elsewhere(
+    request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+):
+    monkeypatch.setenv("PREFECT_API_URL", request.getfixturevalue("prefect_server"))
+    from prefect import flow
+    from prefect.runtime import flow_run
+
+    @flow
+    def by_hand() -> tuple[list[str], int]:
+        return flow_run.tags, cancel(str(flow_run.id))
+
+    with prefect_server(verbose=False):
+        assert by_hand() == ([DIRECT], 1)
+    assert "was begun by hand" in capsys.readouterr().out

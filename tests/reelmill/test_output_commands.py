@@ -108,7 +108,7 @@ def test_avi_is_muxed_at_its_rate():
         "ffmpeg", *QUIET, "-copyts", *LIST_INPUT, *track_input(0), *track_input(1),
         "-f", "ffmetadata", "-i", "file:/pieces/tags", "-map", "0:v:0", "-map", "1:0", "-map", "2:0",
         "-map_metadata", "3", "-map_chapters", "3", "-c", "copy", "-video_track_timescale", "25", "-r", "25",
-        *TWO_TRACKS,
+        *TWO_TRACKS, "-avoid_negative_ts", "disabled",
         "-f", "avi", "file:/out/file",
     ]  # fmt: skip
 

@@ -115,6 +115,21 @@ def test_piece_of_another_source_is_found_out(format: FormatName, jobs: Jobs, ha
         verify(jobs.good, format, muxed(jobs.good, format, tmp_path, with_a_foreign_third))
 
 
+def test_empty_place_in_an_avi_is_found_out(jobs: Jobs, tmp_path: Path):
+    good, holed = jobs.good.path("avi"), tmp_path / "holed.avi"
+    assert places_in(good) == [*range(200)]
+    run_ffmpeg("-itsoffset", "0.04", "-i", good, "-i", good, "-map", "0:v", "-map", "1:a", "-c", "copy", holed)
+    assert places_in(holed) == [0, *range(2, 201)]
+    with pytest.raises(VerifyFailed, match="times: monotonic; largest difference 40"):
+        verify(jobs.good, "avi", holed)
+
+
+def places_in(avi: Path) -> list[int | None]:
+    """Where the frames of an AVI are among all places of its video, counted by the reader; empty ones it leaves out."""
+    with av.open(avi) as container:
+        return [each.dts for each in container.demux(video=0) if each.size]
+
+
 @pytest.mark.parametrize("format", ["mp4", "mkv", "flv"])
 @pytest.mark.parametrize("shift_s", [0.2, -0.2])
 def test_shifted_sound_is_found_out(shift_s: float, format: FormatName, jobs: Jobs, tmp_path: Path):

@@ -231,7 +231,7 @@ class Watched:
     def __init__(self, shown: ProgressBoard, what: str):
         self.shown = shown
 
-    def update(self, *, at_once: bool = False) -> None:
+    def update(self, *, at_end: bool = False) -> None:
         assert self.shown.snapshot()
 
 

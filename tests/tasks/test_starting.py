@@ -31,6 +31,7 @@ from reelmill.job import TranscodeJob
 from reelmill.preparing import accept_job
 from reelmill.settings import settings
 from reelmill.transfer.job import TransferJob
+from tasks import starting
 from tasks.starting import start_job, start_transfer, start_upload
 from tests.live_jobs import make_clip
 from tests.server_processes import free_port
@@ -150,6 +151,22 @@ def test_what_ended_badly_is_started_again_only_when_that_is_wanted(
     assert second.run.id != first
     assert run_of(job) == second.run.id
     assert sorted(runs_of(client, job)) == sorted([first, second.run.id])
+
+
+@pytest.mark.slow
+def test_a_request_may_fail_as_often_as_it_likes(
+    client: SyncPrefectClient, job: TranscodeJob, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(starting, "_KEYS_AT_ONCE", 2)
+    found = set[UUID]()
+    for _ in range(5):
+        started = start_job(job, again=True)
+        assert started.is_new
+        assert started.run is not None
+        client.set_flow_run_state(started.run.id, Failed(), force=True)
+        assert start_job(job).run == client.read_flow_run(started.run.id)
+        found.add(started.run.id)
+    assert len(found) == 5
 
 
 @pytest.mark.slow
