@@ -2,7 +2,8 @@
 
 A process of its own, run by the worker as a module, with one end of a socket. Each message there is one end of another
 socket, a run's own. In a fork it is read from that end what the run is to be, and the fork answers `started PID`; when
-the fork has ended, the server answers `ended CODE`, negative for a signal. On Linux nothing of it outlives the worker.
+the fork has ended, the server answers `ended CODE`, negative for a signal, and `failed ERRNO` when there is no room for
+one more process, which is no end of the others. On Linux nothing of it outlives the worker.
 
 Only the thread that forks is there in a fork, and what another held is locked for ever. So what is loaded here may
 start no thread, open no connection and ask for no settings; a fork reads Prefect's settings anew, from its environment.
@@ -10,6 +11,7 @@ start no thread, open no connection and ask for no settings; a fork reads Prefec
 
 from __future__ import annotations
 
+import errno
 import gc
 import importlib
 import json
@@ -74,8 +76,12 @@ def serve(control: socket.socket) -> socket.socket | None:
                 continue
             run = _next_run(control)
             if run is None:
-                return None
-            pid = _fork()
+                break
+            try:
+                pid = _fork()
+            except OSError as error:
+                _tell(run, "failed", error.errno or errno.EAGAIN)
+                continue
             if pid == 0:
                 break
             runs[pid] = run
@@ -122,12 +128,17 @@ def _next_run(control: socket.socket) -> socket.socket | None:
 
 
 def _tell_of_ended(runs: dict[int, socket.socket]) -> None:
-    """Take the exit codes of the forks that have ended. A worker that no longer listens has no use for them."""
+    """Take the exit codes of the forks that have ended."""
     for pid in list(runs):
         ended, status = os.waitpid(pid, os.WNOHANG)
         if ended:
-            with runs.pop(pid) as run, suppress(OSError):
-                run.sendall(b"ended %d\n" % os.waitstatus_to_exitcode(status))
+            _tell(runs.pop(pid), "ended", os.waitstatus_to_exitcode(status))
+
+
+def _tell(run: socket.socket, word: str, number: int) -> None:
+    """Say the last that there is to say of a run. A worker that no longer listens has no use for it."""
+    with run, suppress(OSError):
+        run.sendall(f"{word} {number}\n".encode())
 
 
 def _print_nothing() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import signal
 import socket
 import subprocess
@@ -57,18 +58,18 @@ class ForkServer:
             self._end()
             self._start()
         ours, theirs = socket.socketpair()
-        try:
-            with theirs:
+        with theirs:
+            lines, writer = await asyncio.open_connection(sock=ours)
+            try:
+                writer.write(request.line())  # before the other end can answer, and close
                 socket.send_fds(self._control, [b"."], [theirs.fileno()])
-        except OSError as error:
-            ours.close()
-            raise ForkFailed(f"the fork server is gone: {error}") from error
-        lines, writer = await asyncio.open_connection(sock=ours)
+            except OSError as error:
+                writer.close()
+                raise ForkFailed(f"the fork server is gone: {error}") from error
         try:
-            writer.write(request.line())
             told = await _next(lines)
             if told is None or told[0] != "started":
-                raise ForkFailed("the fork server is gone" if told is None else f"exit code {told[1]} at the start")
+                raise ForkFailed(_why(told))
         except BaseException:
             writer.close()
             raise
@@ -91,6 +92,17 @@ class ForkServer:
             except subprocess.TimeoutExpired:
                 self._process.kill()
                 self._process.wait()
+
+
+def _why(told: tuple[str, int] | None) -> str:
+    """Say why there is no run, by what was told instead of its start."""
+    match told:
+        case None:
+            return "the fork server is gone"
+        case ("failed", error):
+            return f"this machine gives no process: {os.strerror(error)}"
+        case (_, code):
+            return f"exit code {code} at the start"
 
 
 async def _next(lines: asyncio.StreamReader) -> tuple[str, int] | None:

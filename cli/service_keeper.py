@@ -145,9 +145,8 @@ class Keeper:
         log = self._home.log("deploy")
         with log.open("wb") as out:
             applying = subprocess.Popen(
-                [sys.executable, "-m", "deployments.apply", str(self._home.results)], cwd=project_folder(),
-                env=self._environment, stdin=subprocess.DEVNULL, stdout=out, stderr=out,
-                preexec_fn=dies_with_starter(),
+                [sys.executable, "-m", "deployments.apply"], cwd=project_folder(), env=self._environment,
+                stdin=subprocess.DEVNULL, stdout=out, stderr=out, preexec_fn=dies_with_starter(),
             )  # fmt: skip
         give_up = time.monotonic() + _STARTS_WITHIN_S
         while applying.poll() is None and time.monotonic() < give_up:

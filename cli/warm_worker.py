@@ -8,33 +8,40 @@ logs, heartbeats and exit code, and is cancelled and found dead as any other.
 from __future__ import annotations
 
 import abc
+import asyncio
 import contextlib
+import os
+import signal
 import sys
-import tempfile
 from datetime import UTC, datetime, timedelta
 from http import HTTPStatus
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 from uuid import UUID
 
+import anyio
 import anyio.abc
 import httpx
 from prefect.client.schemas.responses import WorkerFlowRunResponse
+from prefect.exceptions import ObjectNotFound
 from prefect.flows import load_flow_from_flow_run
 from prefect.runner._control_channel import ControlChannel
 from prefect.runner._flow_run_executor import FlowRunExecutorContext
 from prefect.runner._process_manager import ProcessHandle, create_isolated_termination_scope
+from prefect.states import AwaitingRetry
 from prefect.utilities.processutils import sanitize_subprocess_env
 from prefect.workers.process import ProcessJobConfiguration, ProcessWorker, ProcessWorkerResult
 from pydantic import PrivateAttr
 
 from cli.fork_server import FLOW_MODULES, RunRequest
-from cli.forked_runs import ForkServer
+from cli.forked_runs import ForkedRun, ForkServer
+from cli.service_home import service_home
 
 if TYPE_CHECKING:
     from prefect.client.schemas.objects import FlowRun
     from prefect.client.schemas.responses import DeploymentResponse
 
+_GIVES_BACK_WITHIN_S = 10.0
 _READ_BY_PYTHON_ITSELF = ("PYTHON", "LD_")
 
 
@@ -64,6 +71,8 @@ class WarmWorker(ProcessWorker, abc.ABC):  # ABC: else Prefect registers it in t
     job_configuration = WarmJobConfiguration
 
     async def __aenter__(self) -> WarmWorker:
+        self._at_work: dict[UUID, ForkedRun] = {}
+        self._ends = asyncio.Event()
         self._forks = ForkServer()
         await self._forks.__aenter__()
         await super().__aenter__()
@@ -71,6 +80,9 @@ class WarmWorker(ProcessWorker, abc.ABC):  # ABC: else Prefect registers it in t
 
     async def __aexit__(self, *exc_info: Any) -> None:
         try:
+            if exc_info[0] is not None:  # else the runs may go on to their ends
+                with anyio.move_on_after(_GIVES_BACK_WITHIN_S, shield=True):
+                    await self._give_back_runs()
             await super().__aexit__(*exc_info)
         finally:
             await self._forks.__aexit__(*exc_info)
@@ -81,12 +93,20 @@ class WarmWorker(ProcessWorker, abc.ABC):  # ABC: else Prefect registers it in t
         configuration: ProcessJobConfiguration,
         task_status: anyio.abc.TaskStatus[int] | None = None,
     ) -> ProcessWorkerResult:
-        """Run it to its end. Raises RuntimeError when it did not start."""
+        """Run it to its end. Raises OSError, ForkFailed or RuntimeError when it did not start.
+
+        The status code that comes back is 0 however it ended. Prefect's executor has told the server of the end, and
+        what crashed may be alive again, on another worker: for another code the worker would have it crash once more.
+        """
         assert isinstance(configuration, WarmJobConfiguration)
+        if configuration.working_dir is None:
+            configuration.working_dir = _own_folder()
         try:
             if configuration.entrypoint is None or sys.platform != "linux":
-                return await super().run(flow_run, configuration, task_status)
-            return await self._run_fork(flow_run, configuration, task_status)
+                ended = await super().run(flow_run, configuration, task_status)
+            else:
+                ended = await self._run_fork(flow_run, configuration, task_status)
+            return ProcessWorkerResult(status_code=0, identifier=ended.identifier)
         finally:
             assert self._runs_task_group is not None
             self._runs_task_group.start_soon(self._take_next)
@@ -97,16 +117,50 @@ class WarmWorker(ProcessWorker, abc.ABC):  # ABC: else Prefect registers it in t
         configuration: WarmJobConfiguration,
         task_status: anyio.abc.TaskStatus[int] | None,
     ) -> ProcessWorkerResult:
-        with _folder(configuration) as folder:
-            async with FlowRunExecutorContext() as context:
-                starter = _ForkStarter(self._forks, configuration, folder, context.control_channel, task_status)
+        assert configuration.working_dir is not None
+        folder = configuration.working_dir.resolve(strict=True)
+        try:
+            async with LastingExecutorContext() as context:
+                # Not by the executor: of what goes wrong there, the state of the run says only that something did.
+                environment = _environment(configuration, flow_run.id, context.control_channel)
+                fork = await self._forks.fork(RunRequest(environment, str(folder), not configuration.stream_output))
                 executor = context.create_executor(
-                    flow_run, starter, resolve_flow=load_flow_from_flow_run, propose_submitting=False
+                    flow_run,
+                    _Started(fork, task_status, self._ends),
+                    resolve_flow=load_flow_from_flow_run,
+                    propose_submitting=False,
                 )
-                execution = await executor.submit()
+                self._at_work[flow_run.id] = fork
+                try:
+                    execution = await executor.submit()
+                finally:
+                    del self._at_work[flow_run.id]
+        except ExceptionGroup as group:
+            raise group.exceptions[0] from group
         if execution is None or execution.status_code is None:
             raise RuntimeError("the process of the flow run did not start")
         return ProcessWorkerResult(status_code=execution.status_code, identifier=str(execution.handle.pid))
+
+    async def _give_back_runs(self) -> None:
+        """End the runs that are at work, and put them back into their queues: for a worker that is told to end."""
+        self._ends.set()
+        for fork in self._at_work.values():
+            if fork.returncode is None:
+                with contextlib.suppress(ProcessLookupError):
+                    os.killpg(fork.pid, signal.SIGKILL)  # told politely, a run says of itself that it crashed
+        async with anyio.create_task_group() as each:
+            for run in self._at_work:
+                each.start_soon(self._give_back, run)
+
+    async def _give_back(self, run: UUID) -> None:
+        """Put it back unless it is over, or is to be. What is not put back is found dead after 75 s."""
+        try:
+            state = (await self.client.read_flow_run(run)).state
+            if state is not None and (state.is_running() or state.is_pending()):
+                again = AwaitingRetry(message="Its worker was ended; taken up where it stopped.")
+                await self.client.set_flow_run_state(run, again)
+        except (httpx.HTTPError, ObjectNotFound) as error:
+            self._logger.warning("Flow run '%s' is not put back into its queue: %s", run, error)
 
     async def _take_next(self) -> None:
         """Look for a run now that there is room. What goes wrong with it is told by the next look, seconds later."""
@@ -117,14 +171,15 @@ class WarmWorker(ProcessWorker, abc.ABC):  # ABC: else Prefect registers it in t
         """Tell the server of no integrations: to know their versions Prefect would load them all, Dask too."""
 
     async def _get_scheduled_flow_runs(self) -> list[WorkerFlowRunResponse]:
-        """Return as many of the runs that wait as there is room for, and one when there is none.
+        """Return as many of the runs that wait as there is room for, or some more.
 
-        Prefect's own worker has the server read, and send, 200 of them every time.
+        Prefect's own worker has the server read, and send, 200 of them every time. A run that crashed may wait again
+        while its place here is not free yet: it is left for later, since to give it a second place ends the worker.
         """
         within = timedelta(seconds=self._prefetch_seconds)
         asked: dict[str, Any] = {"scheduled_before": (datetime.now(UTC) + within).isoformat()}
         if self._limiter is not None:
-            asked["limit"] = 1 + len(self._submitting_flow_run_ids) + int(self._limiter.available_tokens)
+            asked["limit"] = 1 + int(self._limiter.total_tokens)
         path, where = "/work_pools/{name}/get_scheduled_flow_runs", {"name": self._work_pool_name}
         try:
             answer = await self.client.request("POST", path, path_params=where, json=asked)
@@ -132,56 +187,54 @@ class WarmWorker(ProcessWorker, abc.ABC):  # ABC: else Prefect registers it in t
             if error.response.status_code != HTTPStatus.NOT_FOUND:
                 raise
             return []  # the pool is gone, of which the next heartbeat tells
-        return [WorkerFlowRunResponse.model_validate(each) for each in answer.json()]
+        found = [WorkerFlowRunResponse.model_validate(each) for each in answer.json()]
+        held = self._limiter.statistics().borrowers if self._limiter is not None else ()
+        return [each for each in found if each.flow_run.id not in held]
 
 
-class _ForkStarter:
-    """What Prefect's executor starts a run with."""
+class LastingExecutorContext(FlowRunExecutorContext):
+    """Prefect's, but that goes on asking which runs are to be cancelled.
 
-    def __init__(
-        self,
-        forks: ForkServer,
-        configuration: WarmJobConfiguration,
-        folder: Path,
-        control: ControlChannel,
-        on_start: anyio.abc.TaskStatus[int] | None,
-    ):
-        self._forks, self._configuration, self._folder = forks, configuration, folder
-        self._control, self._on_start = control, on_start
+    Prefect's own stops when the server was away for half a minute, and its runs can't be cancelled any more.
+    """
+
+    def _handle_cancellation_observer_failure(self, flow_run_ids: set[UUID]) -> None:
+        polling = self._observer._polling_task
+        assert polling is not None
+        self._observer._start_polling_task(polling)
+
+
+class _Started:
+    """What Prefect's executor has in the place of a starter: a run that is a process already."""
+
+    def __init__(self, fork: ForkedRun, on_start: anyio.abc.TaskStatus[int] | None, worker_ends: asyncio.Event):
+        self._fork, self._on_start, self._worker_ends = fork, on_start, worker_ends
 
     async def start(
         self, flow_run: FlowRun, task_status: anyio.abc.TaskStatus[ProcessHandle] = anyio.TASK_STATUS_IGNORED
     ) -> None:
-        """Tell of the run as soon as it is a process, and return when it has ended."""
-        environment = self._environment(flow_run.id)
-        try:
-            run = await self._forks.fork(
-                RunRequest(environment, str(self._folder), is_silent=not self._configuration.stream_output)
-            )
-        except BaseException:
-            self._control.unregister(flow_run.id)
-            raise
-        task_status.started(ProcessHandle(cast(Any, run), create_isolated_termination_scope(run.pid)))
+        """Tell of the process, and return when it has ended; not when the worker ended it, which tells by itself."""
+        task_status.started(ProcessHandle(cast(Any, self._fork), create_isolated_termination_scope(self._fork.pid)))
         if self._on_start is not None:
-            self._on_start.started(run.pid)
-        await run.wait()
-
-    def _environment(self, flow_run: UUID) -> dict[str, str]:
-        told: dict[str, str | None] = dict(self._configuration.env)
-        told["PREFECT__FLOW_RUN_ID"] = str(flow_run)
-        told["PREFECT__FLOW_ENTRYPOINT"] = self._configuration.entrypoint
-        told["PREFECT__ENABLE_CANCELLATION_AND_CRASHED_HOOKS"] = "false"  # they are the worker's
-        with contextlib.suppress(RuntimeError):  # without a channel a run is cancelled by signal alone
-            port, token = self._control.register(flow_run)
-            told |= {"PREFECT__CONTROL_PORT": str(port), "PREFECT__CONTROL_TOKEN": token}
-        return sanitize_subprocess_env(told)
+            self._on_start.started(self._fork.pid)
+        await self._fork.wait()
+        if self._worker_ends.is_set():
+            await anyio.sleep_forever()  # until it is cancelled with all else
 
 
-@contextlib.contextmanager
-def _folder(configuration: ProcessJobConfiguration):
-    """Give the folder that the job names, or one for this run alone."""
-    if configuration.working_dir is not None:
-        yield configuration.working_dir.resolve()
-        return
-    with tempfile.TemporaryDirectory(suffix="reelmill") as folder:
-        yield Path(folder)
+def _environment(configuration: WarmJobConfiguration, flow_run: UUID, control: ControlChannel) -> dict[str, str]:
+    told: dict[str, str | None] = dict(configuration.env)
+    told["PREFECT__FLOW_RUN_ID"] = str(flow_run)
+    told["PREFECT__FLOW_ENTRYPOINT"] = configuration.entrypoint
+    told["PREFECT__ENABLE_CANCELLATION_AND_CRASHED_HOOKS"] = "false"  # they are the worker's
+    with contextlib.suppress(RuntimeError):  # without a channel a run is cancelled by signal alone
+        port, token = control.register(flow_run)
+        told |= {"PREFECT__CONTROL_PORT": str(port), "PREFECT__CONTROL_TOKEN": token}
+    return sanitize_subprocess_env(told)
+
+
+def _own_folder() -> Path:
+    """Return the folder from which relative paths count where the pool names none: this machine's, whichever it is."""
+    folder = service_home().results
+    folder.mkdir(exist_ok=True)
+    return folder

@@ -20,6 +20,7 @@ from prefect.cli import app
 from prefect.client.orchestration import SyncPrefectClient, get_client
 from prefect.client.schemas.actions import WorkPoolCreate, WorkPoolUpdate
 from prefect.client.schemas.filters import WorkQueueFilter
+from prefect.client.schemas.objects import WorkPool
 from prefect.exceptions import ObjectAlreadyExists
 from prefect.workers.process import ProcessWorker
 
@@ -32,8 +33,11 @@ WORK_POOL = FOLDER / "work_pool.yaml"
 PLATFORMS = ("kubernetes", "ecs")
 
 
-def process_template(results: Path | None) -> dict[str, Any]:
-    """Return what a process pool's jobs are made from. Relative paths of jobs then count from `results`."""
+def process_template(results: Path | str | None) -> dict[str, Any]:
+    """Return what a process pool's jobs are made from. Relative paths of jobs then count from `results`.
+
+    With none they count from a folder of the machine that does the work.
+    """
     template = ProcessWorker.get_default_base_job_template()
     if results is not None:
         template["variables"]["properties"]["working_dir"]["default"] = str(results)
@@ -63,14 +67,17 @@ def apply_work_pool(
 ) -> None:
     """Have the work pool and its queues as the file says; its template is that of a process pool when none is given.
 
-    Limits are those of the settings; where there is none, a limit that the server has stays.
+    Limits and `results` are those that are given; where there is none, what the server has stays.
     """
     wanted = {"description": pool["description"], "base_job_template": template or process_template(results)}
     try:
         client.create_work_pool(WorkPoolCreate(name=pool["name"], type=pool["type"], **wanted))
     except ObjectAlreadyExists:
-        if (found := client.read_work_pool(pool["name"]).type) != pool["type"]:
-            sys.exit(f"the work pool {pool['name']} is of type {found}, not {pool['type']}: delete it first")
+        found = client.read_work_pool(pool["name"])
+        if found.type != pool["type"]:
+            sys.exit(f"the work pool {pool['name']} is of type {found.type}, not {pool['type']}: delete it first")
+        if template is None and results is None:
+            wanted["base_job_template"] = process_template(_results_of(found))
         client.update_work_pool(pool["name"], WorkPoolUpdate(**wanted))
     if (jobs := machine().pool_jobs) is not None:
         client.update_work_pool(pool["name"], WorkPoolUpdate(concurrency_limit=jobs))
@@ -81,6 +88,11 @@ def apply_work_pool(
         client.update_work_queue(found.id, priority=each["priority"], description=each["description"])
         if each["name"] == "bulk" and (jobs := machine().bulk_jobs) is not None:
             client.update_work_queue(found.id, concurrency_limit=jobs)
+
+
+def _results_of(pool: WorkPool) -> str | None:
+    variables = pool.base_job_template.get("variables", {})
+    return variables.get("properties", {}).get("working_dir", {}).get("default")
 
 
 def apply(platform: str | None, results: Path | None, settings: dict[str, str]) -> NoReturn:

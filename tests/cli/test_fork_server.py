@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import os
 import signal
+import socket
 import subprocess
 import sys
 import threading
 from collections.abc import AsyncIterator, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager, contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -21,7 +24,7 @@ import yaml
 from prefect.client.schemas.objects import FlowRun
 from prefect.client.schemas.responses import DeploymentResponse
 
-from cli.fork_server import RunRequest
+from cli.fork_server import RunRequest, serve
 from cli.forked_runs import ForkedRun, ForkFailed, ForkServer
 from cli.warm_worker import WarmJobConfiguration
 from tests.live_jobs import wait_until
@@ -157,6 +160,36 @@ def test_nothing_is_left_when_the_worker_is_killed(tmp_path: Path):
             assert server is not None
             worker.kill()
             wait_until(lambda: not run.is_running() and not server.is_running(), what="the end of both")
+
+
+def test_a_fork_that_fails_is_told_and_the_next_goes_on(monkeypatch: pytest.MonkeyPatch):
+    forks: list[Any] = [BlockingIOError(errno.EAGAIN, "no room"), 3]
+
+    def fork() -> int:
+        if isinstance(outcome := forks.pop(0), OSError):
+            raise outcome
+        return os.posix_spawn("/bin/sh", ["sh", "-c", f"exit {outcome}"], os.environ)
+
+    def be_the_worker() -> list[bytes]:
+        with ours:
+            return [told_of_a_run(ours), told_of_a_run(ours)]
+
+    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    monkeypatch.setattr("os.fork", fork)
+    with theirs, ThreadPoolExecutor(1) as pool:
+        told = pool.submit(be_the_worker)
+        assert serve(theirs) is None
+    assert told.result() == [b"failed %d\n" % errno.EAGAIN, b"ended 3\n"]
+
+
+def told_of_a_run(control: socket.socket) -> bytes:
+    """Ask for a run, and return all that is told of it."""
+    ours, theirs = socket.socketpair()
+    ours.settimeout(10)
+    with theirs:
+        socket.send_fds(control, [b"."], [theirs.fileno()])
+    with ours, ours.makefile("rb") as lines:
+        return lines.read()
 
 
 def test_a_run_that_can_not_begin_says_so(tmp_path: Path):

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from cli.service_environment import ServiceOptions, service_environment, service_options
-from cli.service_home import ServiceHome
+from cli.service_home import ServiceHome, ask
 from reelmill.errors import InvalidParameter
 from reelmill.manifest import read_manifest
 from reelmill.storage.opening import open_store
@@ -35,6 +35,8 @@ def test_up_runs_a_job_and_down_leaves_nothing(tmp_path: Path, clip: Path):
         wait_for(lambda: service.state(run) not in ("SCHEDULED", "PENDING", "RUNNING"), within_s=120)
         assert service.state(run) == "COMPLETED", service.logs()
         output = service.home / "results" / "clip.reelmill"
+        variables = ask(service.api, "/work_pools/reelmill")["base_job_template"]["variables"]["properties"]
+        assert variables["working_dir"].get("default") is None  # a folder of this machine is none of another's
         manifest = read_manifest(open_store(output))
         assert manifest is not None
         assert [each.file_name for each in manifest.outputs] == ["clip.mp4"]

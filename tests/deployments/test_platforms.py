@@ -7,6 +7,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -42,6 +43,15 @@ def apply(api: str, *words: str) -> subprocess.CompletedProcess[str]:
 
 def set_words(platform: str) -> list[str]:
     return [word for name, value in NEEDED[platform].items() for word in ("--set", f"{name}={value}")]
+
+
+def test_a_machine_that_only_deploys_leaves_the_folder_of_the_pool(api: str):
+    wanted = yaml.safe_load(WORK_POOL.read_text())
+    with SyncPrefectClient(api) as client:
+        for results in (Path("/results"), None):
+            apply_work_pool(client, wanted, results)
+            variables = client.read_work_pool("reelmill").base_job_template["variables"]
+            assert variables["properties"]["working_dir"]["default"] == "/results"
 
 
 @pytest.mark.end_to_end
