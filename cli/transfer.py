@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Literal
 
 from cyclopts import Parameter
-from rich.console import Console
 
+from cli.console import plain_console
 from cli.prefect_server import refuse_without_server
 from cli.progress_bar import progress_bar
 from cli.transfer_view import plan_as_json, print_plan, print_report
@@ -109,14 +109,14 @@ def transfer(
         if json_output:
             print(json.dumps(plan_as_json(planned), indent=2))
         else:
-            print_plan(Console(), planned)
+            print_plan(plain_console(), planned)
         return 0
-    with progress_bar(Console(stderr=True)) as show:
+    with progress_bar(plain_console(stderr=True)) as show:
         report = run_here(accepted, planned, uuid.uuid4().hex, show)
     if json_output:
         print(report.model_dump_json(indent=2))
         return TransferIncomplete.exit_code if report.failed else 0
-    print_report(Console(), report)
+    print_report(plain_console(), report)
     refuse_incomplete(report)
     return 0
 

@@ -42,10 +42,10 @@ def print_plan(console: Console, plan: TransferPlan) -> None:
     console.print(table)
     _more(console, len(plan.objects))
     way = "the store copies the large ones by itself" if plan.by_store else "through this machine"
-    console.print(f"{len(plan.objects):,} objects, {_size(plan.size_bytes)}, {way}", highlight=False)
+    console.print(f"{len(plan.objects):,} objects, {_size(plan.size_bytes)}, {way}")
     if plan.expected_s is not None and plan.size_bytes:
-        console.print(f"about {plan.expected_s:,.0f} s at the rate that is known", highlight=False)
-    console.print(f"expected: {cost_text(plan.estimate)}", highlight=False)
+        console.print(f"about {plan.expected_s:,.0f} s at the rate that is known")
+    console.print(f"expected: {cost_text(plan.estimate)}")
     _tell(console, plan.warnings, plan.failed)
 
 
@@ -67,22 +67,21 @@ def print_report(console: Console, report: TransferReport) -> None:
     console.print(
         f"{report.copied:,} of {len(report.objects) + len(report.failed):,} copied, {_size(report.moved_bytes)} moved "
         f"in {report.wall_s:.1f} s{rate}",
-        highlight=False,
     )
-    console.print(f"cost: {cost_text(report.cost)}", highlight=False)
+    console.print(f"cost: {cost_text(report.cost)}")
     _tell(console, report.warnings, report.failed)
 
 
 def _more(console: Console, count: int) -> None:
     if count > _MOST_SHOWN:
-        console.print(f"and {count - _MOST_SHOWN:,} more; --json prints them all", highlight=False)
+        console.print(f"and {count - _MOST_SHOWN:,} more; --json prints them all")
 
 
 def _tell(console: Console, warnings: tuple[str, ...], failed: tuple[ObjectFailure, ...]) -> None:
     for each in warnings:
-        console.print(f"warning: {each}", highlight=False, markup=False)
+        console.print(f"warning: {each}")
     for each in failed[:_MOST_SHOWN]:
-        console.print(f"failed: {each.source}: {each.code}: {each.message}", highlight=False, markup=False)
+        console.print(f"failed: {each.source}: {each.code}: {each.message}")
     _more(console, len(failed))
 
 

@@ -183,7 +183,7 @@ def explained(what: str) -> Generator[None]:
         raise _by_code(what, error) from error
     except (NoCredentialsError, PartialCredentialsError, ProfileNotFound) as error:
         raise StoreAccessDenied(f"{what}: {error}") from error
-    except ParamValidationError as error:  # such as metadata that is not ASCII, which some clients write
+    except ParamValidationError as error:  # botocore sends nothing of the kind
         raise InvalidParameter(f"{what}: {error}") from error
     except NoRegionError as error:
         raise WrongRegion(f"{what}: no region is set; set REELMILL_S3_REGION or AWS_DEFAULT_REGION") from error
