@@ -29,6 +29,8 @@ from cli.forked_runs import ForkedRun, ForkFailed, ForkServer
 from cli.warm_worker import WarmJobConfiguration
 from tests.live_jobs import wait_until
 
+pytestmark = pytest.mark.end_to_end
+
 ROOT = Path(__file__).parents[2]
 FLOW = "flows.sweep_inbox.sweep_inbox"
 LOADED_WITHIN_S = 60
