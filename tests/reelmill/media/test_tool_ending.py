@@ -53,14 +53,15 @@ def test_a_cancelled_job_starts_nothing_any_more(job_key: str):
 
 
 def test_cancel_reaches_one_job_only(job_key: str, tools: Tools, in_thread: InThread):
-    spared = in_thread(python("time.sleep(1)"), job_key="another")
     running = [in_thread(ENDLESS, job_key=job_key) for _ in range(2)]
+    wait_until(lambda: len(tools()) == 2)
+    spared = in_thread(python("time.sleep(3)"), job_key="another")
     wait_until(lambda: len(tools()) == 3)
     cancel_job(job_key)
     for future in running:
         with pytest.raises(JobCancelled):
-            future.result(2)
-    assert spared.result(5).wall_s > 0.9
+            future.result(20)
+    assert spared.result(20).wall_s > 2.9
 
 
 def test_cancel_kills_the_tool_of_a_thread_that_is_busy_elsewhere(job_key: str, tools: Tools):
