@@ -7,6 +7,7 @@ loading it would cost every process 3 MB.
 from __future__ import annotations
 
 import os
+import threading
 from collections.abc import Generator
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -80,14 +81,19 @@ _CODES: dict[type[ReelmillError], tuple[str, ...]] = {
 _BY_CODE = {code: kind for kind, codes in _CODES.items() for code in codes}
 
 
+_making = threading.RLock()
+"""A session of botocore reads its files once, and is half read for another thread meanwhile: it knew no profile then."""
+
+
 def client(store: str = "") -> S3Client:
     """Return this process's client of a named store, or of the default one; all its threads may use it."""
-    return _client(store)
+    with _making:
+        return _client(store)
 
 
 def signer(store: str = "") -> S3SigV4Auth:
     """Return what signs requests as the client of that store does, with its credentials."""
-    with explained("the S3 client"):
+    with explained("the S3 client"), _making:
         credentials = _session(store).get_credentials()
         if credentials is None:
             raise NoCredentialsError
