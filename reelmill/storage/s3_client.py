@@ -82,7 +82,7 @@ _BY_CODE = {code: kind for kind, codes in _CODES.items() for code in codes}
 
 
 _making = threading.RLock()
-"""A session of botocore reads its files once, and is half read for another thread meanwhile: it knew no profile then."""
+"""A session of botocore reads its files once, and is half read for others meanwhile: they know no profile then."""
 
 
 def client(store: str = "") -> S3Client:
